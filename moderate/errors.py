@@ -29,7 +29,9 @@ class TemporaryError(ModerateError):
             ``Retry-After``); ``None`` leaves the wait to the backoff policy.
     """
 
-    def __init__(self, message: str, *, delay: timedelta | None = None):
+    def __init__(
+        self, message: str, *, delay: timedelta | None = None
+    ) -> None:
         super().__init__(message)
         self.delay = delay
 

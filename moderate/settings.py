@@ -1,0 +1,573 @@
+"""Every environment variable of the service, typed and in groups.
+
+A group whose required variables are all absent is ``None``: the flows that
+need it are off and say so. A group that is there but incomplete or wrong is
+a fault, and all faults of all groups are reported at once, by variable name,
+so that a person mends a deployment in one go. A secret's value is never part
+of a report.
+
+This table is the only place where the environment is read.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from functools import cache
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    HttpUrl,
+    SecretStr,
+    ValidationError,
+)
+from pydantic.fields import FieldInfo
+
+from moderate.errors import SettingsError
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Name = Annotated[str, Field(min_length=1, max_length=255)]
+
+
+def _seconds(value: object) -> object:
+    """Read a bare number as seconds, as every setting of time is given."""
+    if isinstance(value, str) and value.strip():
+        try:
+            return timedelta(seconds=float(value))
+        except ValueError as error:
+            msg = "a number of seconds is expected"
+            raise ValueError(msg) from error
+    return value
+
+
+Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
+
+
+def _comma_list(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+CommaList = Annotated[tuple[str, ...], BeforeValidator(_comma_list)]
+
+
+def _pinned_tag(value: str) -> str:
+    if value == "latest":
+        msg = "a version or commit is expected, never `latest`"
+        raise ValueError(msg)
+    return value
+
+
+def _amqp_url(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value().startswith(("amqp://", "amqps://")):
+        msg = "an amqp:// or amqps:// URL is expected"
+        raise ValueError(msg)
+    return value
+
+
+class LogFormat(StrEnum):
+    """How log lines are written."""
+
+    JSON = "json"
+    CONSOLE = "console"
+
+
+class LauncherName(StrEnum):
+    """Where analyses run."""
+
+    PROCESS = "process"
+
+
+class Group(BaseModel):
+    """Settings that belong together; frozen once read."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", hide_input_in_errors=True
+    )
+    title: ClassVar[str]
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str]) -> Self:
+        """Build the group from ``environ``; an empty value is absent.
+
+        Raises:
+            ValidationError: A value is missing or wrong.
+        """
+        return cls.model_validate(_present(cls, environ))
+
+    @classmethod
+    def is_absent(cls, environ: Mapping[str, str]) -> bool:
+        """Say whether none of the group's required variables is given."""
+        required = [
+            variable
+            for variable, field in cls.variables().items()
+            if field.is_required()
+        ]
+        return bool(required) and not any(
+            environ.get(name) for name in required
+        )
+
+    @classmethod
+    def variables(cls) -> dict[str, FieldInfo]:
+        """Map each environment variable of the group to its field."""
+        return {str(field.alias): field for field in cls.model_fields.values()}
+
+
+def _present(group: type[Group], environ: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name: environ[name] for name in group.variables() if environ.get(name)
+    }
+
+
+class ServiceSettings(Group):
+    """How the service itself behaves."""
+
+    title: ClassVar[str] = "Service"
+
+    log_format: LogFormat = Field(
+        LogFormat.CONSOLE,
+        alias="MODERATE_LOG_FORMAT",
+        description="`json` (one object a line) or `console`",
+    )
+    log_level: str = Field(
+        "INFO",
+        alias="MODERATE_LOG_LEVEL",
+        pattern="^(DEBUG|INFO|WARNING|ERROR)$",
+        description="DEBUG, INFO, WARNING or ERROR",
+    )
+    sensor_interval: Seconds = Field(
+        timedelta(seconds=5),
+        alias="MODERATE_SENSOR_INTERVAL_SECONDS",
+        ge=timedelta(seconds=1),
+        le=timedelta(seconds=5),
+        description="seconds between looks of a sensor; 5 at most, as the "
+        "daemon's own loop takes 5",
+    )
+    tick_budget: Seconds = Field(
+        timedelta(seconds=20),
+        alias="MODERATE_TICK_BUDGET_SECONDS",
+        ge=timedelta(seconds=1),
+        le=timedelta(seconds=45),
+        description="seconds that one tick may read from a peer; Dagster "
+        "abandons a tick at 60",
+    )
+    heartbeat_interval: Seconds = Field(
+        timedelta(seconds=5),
+        alias="INBOX_HEARTBEAT_SECONDS",
+        ge=timedelta(seconds=0.2),
+        description="seconds between the heartbeats of a run",
+    )
+    heartbeat_timeout: Seconds = Field(
+        timedelta(seconds=60),
+        alias="INBOX_HEARTBEAT_TIMEOUT_SECONDS",
+        ge=timedelta(seconds=1),
+        description="seconds without a heartbeat after which a run's items "
+        "are freed",
+    )
+    dispatch_grace: Seconds = Field(
+        timedelta(seconds=60),
+        alias="INBOX_DISPATCH_GRACE_SECONDS",
+        ge=timedelta(seconds=1),
+        description="seconds that a dispatched item waits for its run before "
+        "anybody asks whether the run exists",
+    )
+
+
+class PostgresSettings(Group):
+    """The Postgres server that holds the inbox (and the platform's data)."""
+
+    title: ClassVar[str] = "Postgres"
+
+    host: Name = Field(alias="POSTGRES_HOST", description="host name")
+    port: Port = Field(5432, alias="POSTGRES_PORT", description="TCP port")
+    username: Name = Field(alias="POSTGRES_USERNAME", description="role")
+    password: SecretStr = Field(
+        alias="POSTGRES_PASSWORD", description="the role's password"
+    )
+    sslmode: str = Field(
+        "prefer",
+        alias="POSTGRES_SSLMODE",
+        pattern="^(disable|allow|prefer|require|verify-ca|verify-full)$",
+        description="libpq's sslmode",
+    )
+    inbox_database: Name = Field(
+        "moderate_inbox",
+        alias="INBOX_DATABASE",
+        description="database of the inbox; `moderate inbox migrate` "
+        "creates it",
+    )
+    pool_size: int = Field(
+        4,
+        alias="INBOX_POOL_SIZE",
+        ge=1,
+        le=50,
+        description="connections that one process holds at the most",
+    )
+
+
+class KeycloakSettings(Group):
+    """The identity provider whose users get a DID."""
+
+    title: ClassVar[str] = "Keycloak"
+
+    server_url: HttpUrl = Field(
+        alias="KEYCLOAK_SERVER_URL", description="base URL, http or https"
+    )
+    username: Name = Field(
+        alias="KEYCLOAK_ADMIN_USERNAME",
+        description="account that may view the realm's users",
+    )
+    password: SecretStr = Field(
+        alias="KEYCLOAK_ADMIN_PASSWORD", description="its password"
+    )
+    realm: Name = Field(
+        "moderate",
+        alias="KEYCLOAK_MAIN_REALM_NAME",
+        description="realm of the platform's users",
+    )
+
+
+class OpenMetadataSettings(Group):
+    """The metadata catalogue."""
+
+    title: ClassVar[str] = "OpenMetadata"
+
+    host: Name = Field(alias="OPEN_METADATA_HOST", description="host name")
+    port: Port = Field(
+        8585, alias="OPEN_METADATA_PORT", description="TCP port"
+    )
+    token: SecretStr = Field(
+        alias="OPEN_METADATA_TOKEN", description="JWT of the ingestion bot"
+    )
+
+
+class S3Settings(Group):
+    """The object storage of assets and reports."""
+
+    title: ClassVar[str] = "S3"
+
+    access_key_id: Name = Field(
+        alias="S3_ACCESS_KEY_ID", description="access key id"
+    )
+    secret_access_key: SecretStr = Field(
+        alias="S3_SECRET_ACCESS_KEY", description="secret access key"
+    )
+    region: Name = Field(alias="S3_REGION", description="region name")
+    bucket: Name = Field(
+        alias="S3_BUCKET_NAME", description="bucket of the platform's assets"
+    )
+    endpoint_url: HttpUrl = Field(
+        HttpUrl("https://storage.googleapis.com"),
+        alias="S3_ENDPOINT_URL",
+        description="URL of the S3 API, http or https",
+    )
+    outputs_bucket: Name = Field(
+        "moderate-output-bucket",
+        alias="S3_JOB_OUTPUTS_BUCKET_NAME",
+        description="bucket of reports and error logs",
+    )
+
+
+class PlatformApiSettings(Group):
+    """The data space's own API."""
+
+    title: ClassVar[str] = "Platform API"
+
+    base_url: HttpUrl = Field(
+        HttpUrl("https://api.gw.moderate.cloud"),
+        alias="API_BASE_URL",
+        description="base URL of the gateway, http or https",
+    )
+    username: Name = Field(
+        alias="API_USERNAME", description="account with role `api_admin`"
+    )
+    password: SecretStr = Field(
+        alias="API_PASSWORD", description="its password"
+    )
+    tasks_in_flight: int = Field(
+        8,
+        alias="API_MAX_TASKS_IN_FLIGHT",
+        ge=1,
+        le=12,
+        description="trust tasks in flight over all flows and runs; the "
+        "API's own pool hangs at the 16th",
+    )
+
+
+class RabbitSettings(Group):
+    """The message broker."""
+
+    title: ClassVar[str] = "RabbitMQ"
+
+    url: Annotated[SecretStr, AfterValidator(_amqp_url)] = Field(
+        alias="RABBIT_URL",
+        description="amqp:// or amqps:// URL with user, password and "
+        "virtual host",
+    )
+
+
+class MatrixProfileSettings(Group):
+    """The matrix profile flow."""
+
+    title: ClassVar[str] = "Matrix profile"
+
+    queue: Name = Field(
+        "matrix_profile",
+        alias="MATRIX_PROFILE_QUEUE",
+        description="queue of job messages",
+    )
+    dead_letter_queue: Name = Field(
+        "matrix_profile.dead-letter",
+        alias="MATRIX_PROFILE_DEAD_LETTER_QUEUE",
+        description="our own queue of messages that can't be understood",
+    )
+    image: Name = Field(
+        "docker.io/moderate/matrix-profile",
+        alias="MATRIX_PROFILE_JOB_IMAGE",
+        description="container image of the analysis, without tag",
+    )
+    tag: Annotated[Name, AfterValidator(_pinned_tag)] = Field(
+        "0.1.0",
+        alias="MATRIX_PROFILE_JOB_TAG",
+        description="the image's tag; never `latest`",
+    )
+    allowed_images: CommaList = Field(
+        (),
+        alias="MATRIX_PROFILE_ALLOWED_IMAGES",
+        description="`image:tag` patterns (fnmatch, comma separated) that a "
+        "message may ask for; none by default",
+    )
+    launcher: LauncherName = Field(
+        LauncherName.PROCESS,
+        alias="ANALYSIS_LAUNCHER",
+        description="`process`: on the worker's own machine",
+    )
+    work_dir: str = Field(
+        "",
+        alias="ANALYSIS_WORK_DIR",
+        description="folder of running analyses; by default under the "
+        "user's state folder",
+    )
+    timeout: Seconds = Field(
+        timedelta(minutes=30),
+        alias="MATRIX_PROFILE_TIMEOUT_SECONDS",
+        ge=timedelta(seconds=1),
+        le=timedelta(days=7),
+        description="seconds that one analysis may take; also the life of "
+        "the link to its data",
+    )
+    memory_mib: int = Field(
+        4096,
+        alias="MATRIX_PROFILE_MEMORY_MIB",
+        ge=256,
+        description="MiB of memory that one analysis may use",
+    )
+    max_concurrent: int = Field(
+        2,
+        alias="MATRIX_PROFILE_MAX_CONCURRENT",
+        ge=1,
+        le=1000,
+        description="analyses that run at once",
+    )
+    max_failures: int = Field(
+        4,
+        alias="MATRIX_PROFILE_MAX_FAILURES",
+        ge=1,
+        description="failed attempts after which a message is dead",
+    )
+    backoff_base: Seconds = Field(
+        timedelta(seconds=10),
+        alias="MATRIX_PROFILE_BACKOFF_SECONDS",
+        ge=timedelta(seconds=0.1),
+        description="seconds before the second attempt; doubles each time",
+    )
+    window: str = Field(
+        "",
+        alias="MATRIX_PROFILE_WINDOW",
+        description="length of the patterns looked for, such as `24h` or a "
+        "number of values; a day by default",
+    )
+    messages_per_tick: int = Field(
+        10_000,
+        alias="MATRIX_PROFILE_MESSAGES_PER_TICK",
+        ge=1,
+        description="messages that one tick takes at the most",
+    )
+    prefetch: int = Field(
+        500,
+        alias="MATRIX_PROFILE_PREFETCH",
+        ge=1,
+        le=10_000,
+        description="unacknowledged messages held at once",
+    )
+    reconcile_interval: Seconds = Field(
+        timedelta(minutes=10),
+        alias="MATRIX_PROFILE_RECONCILE_SECONDS",
+        ge=timedelta(seconds=1),
+        description="seconds between looks for jobs whose message was lost",
+    )
+    reconcile_grace: Seconds = Field(
+        timedelta(minutes=5),
+        alias="MATRIX_PROFILE_RECONCILE_GRACE_SECONDS",
+        ge=timedelta(seconds=0),
+        description="age in seconds from which an open job without an item "
+        "counts as lost",
+    )
+
+
+@dataclass(frozen=True)
+class FlowState:
+    """Whether a flow is on, and which variables it misses if it is off."""
+
+    name: str
+    missing: tuple[str, ...]
+
+    @property
+    def is_on(self) -> bool:
+        """Say whether everything that the flow needs is set."""
+        return not self.missing
+
+    def why_off(self) -> str:
+        """Say in a sentence which settings switch the flow on."""
+        return f"flow {self.name} is off: set {', '.join(self.missing)}"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All groups; a group that is absent is ``None``."""
+
+    service: ServiceSettings
+    matrix_profile: MatrixProfileSettings
+    postgres: PostgresSettings | None = None
+    keycloak: KeycloakSettings | None = None
+    open_metadata: OpenMetadataSettings | None = None
+    s3: S3Settings | None = None
+    platform_api: PlatformApiSettings | None = None
+    rabbit: RabbitSettings | None = None
+
+    def flow(self, name: str) -> FlowState:
+        """Say whether the flow ``name`` is on.
+
+        Raises:
+            KeyError: There is no flow of that name.
+        """
+        return FlowState(name, tuple(self._missing(FLOW_NEEDS[name])))
+
+    def flows(self) -> Sequence[FlowState]:
+        """Say for every flow whether it is on."""
+        return [self.flow(name) for name in FLOW_NEEDS]
+
+    def secrets(self) -> tuple[SecretStr, ...]:
+        """Return every secret that is set, for redaction."""
+        groups = (getattr(self, name) for name in GROUPS)
+        values = (value for group in groups if group for _, value in group)
+        return tuple(v for v in values if isinstance(v, SecretStr))
+
+    def _missing(self, needs: Sequence[str]) -> list[str]:
+        return [
+            variable
+            for need in needs
+            if getattr(self, need) is None
+            for variable, field in GROUPS[need].variables().items()
+            if field.is_required()
+        ]
+
+
+GROUPS: Mapping[str, type[Group]] = {
+    "service": ServiceSettings,
+    "postgres": PostgresSettings,
+    "keycloak": KeycloakSettings,
+    "open_metadata": OpenMetadataSettings,
+    "s3": S3Settings,
+    "platform_api": PlatformApiSettings,
+    "rabbit": RabbitSettings,
+    "matrix_profile": MatrixProfileSettings,
+}
+
+FLOW_NEEDS: Mapping[str, Sequence[str]] = {
+    "matrix_profile": ("postgres", "s3", "platform_api", "rabbit"),
+}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing wrong with the environment."""
+
+    variable: str
+    found: str
+    expected: str
+
+    def __str__(self) -> str:
+        return f"{self.variable}: found {self.found}; {self.expected}"
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read all settings from ``environ`` (the process's own by default).
+
+    Raises:
+        SettingsError: Lists every missing or wrong variable.
+    """
+    source = os.environ if environ is None else environ
+    groups: dict[str, Any] = {}
+    faults: list[Fault] = []
+    for name, group in GROUPS.items():
+        if group.is_absent(source):
+            continue
+        try:
+            groups[name] = group.read(source)
+        except ValidationError as error:
+            faults += _faults(group, source, error)
+    if faults:
+        lines = "\n".join(f"  - {fault}" for fault in faults)
+        msg = f"{len(faults)} setting(s) missing or wrong:\n{lines}"
+        raise SettingsError(msg)
+    return Settings(**groups)
+
+
+@cache
+def process_settings() -> Settings:
+    """Return the settings of this process, read once.
+
+    Raises:
+        SettingsError: Lists every missing or wrong variable.
+    """
+    return load_settings()
+
+
+def is_secret(field: FieldInfo) -> bool:
+    """Say whether a setting's value must never be shown."""
+    return field.annotation is SecretStr
+
+
+def _faults(
+    group: type[Group],
+    environ: Mapping[str, str],
+    error: ValidationError,
+) -> list[Fault]:
+    return [
+        _fault(group.variables(), environ, detail)
+        for detail in error.errors(include_url=False, include_context=False)
+    ]
+
+
+def _fault(
+    variables: Mapping[str, FieldInfo],
+    environ: Mapping[str, str],
+    detail: Any,
+) -> Fault:
+    variable = str(detail["loc"][0])
+    field = variables[variable]
+    expected = f"expected: {field.description}"
+    if detail["type"] == "missing":
+        return Fault(variable, "nothing", expected)
+    if is_secret(field):
+        return Fault(variable, "a wrong value (hidden)", expected)
+    found = repr(environ[variable][:80])
+    return Fault(variable, found, f"{expected} ({detail['msg']})")

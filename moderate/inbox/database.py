@@ -1,0 +1,164 @@
+"""Connections to the inbox's database: one pool per process, all bounded."""
+
+import atexit
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+from typing import Any
+
+import psycopg
+from psycopg import Connection
+from psycopg.conninfo import make_conninfo
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from moderate.errors import TemporaryError
+from moderate.inbox.queries import statement
+
+CONNECT_TIMEOUT = timedelta(seconds=5)
+"""How long a new connection may take."""
+
+POOL_WAIT = timedelta(seconds=10)
+"""How long a caller waits for a free connection."""
+
+STATEMENT_TIMEOUT = timedelta(seconds=15)
+"""How long one statement may take, waiting for locks included."""
+
+LOCK_TIMEOUT = timedelta(seconds=5)
+"""How long one statement may wait for a lock."""
+
+IDLE_IN_TRANSACTION_TIMEOUT = timedelta(seconds=30)
+"""After which the server ends a transaction that a hung process left open."""
+
+Row = DictRow
+Conn = Connection[Row]
+
+
+class InboxUnavailableError(TemporaryError):
+    """The inbox's database can't be reached, or did not answer in time."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where the inbox is; hashable, so that a process keeps one pool for it.
+
+    The password is not shown by ``repr``.
+    """
+
+    conninfo: str
+    pool_size: int = 4
+
+    def __repr__(self) -> str:
+        return "Address(conninfo=<hidden>)"
+
+
+def address(
+    *,
+    host: str,
+    port: int,
+    user: str,
+    password: str,
+    dbname: str,
+    sslmode: str = "prefer",
+    pool_size: int = 4,
+) -> Address:
+    """Build the address of an inbox."""
+    return Address(
+        make_conninfo(
+            host=host,
+            port=port,
+            user=user,
+            password=password,
+            dbname=dbname,
+            sslmode=sslmode,
+        ),
+        pool_size,
+    )
+
+
+def _milliseconds(span: timedelta) -> int:
+    return int(span / timedelta(milliseconds=1))
+
+
+def bounded(conninfo: str) -> str:
+    """Add this module's time-outs to ``conninfo``."""
+    options = (
+        f"-c statement_timeout={_milliseconds(STATEMENT_TIMEOUT)}"
+        f" -c lock_timeout={_milliseconds(LOCK_TIMEOUT)}"
+        " -c idle_in_transaction_session_timeout="
+        f"{_milliseconds(IDLE_IN_TRANSACTION_TIMEOUT)}"
+    )
+    return make_conninfo(
+        conninfo,
+        connect_timeout=int(CONNECT_TIMEOUT.total_seconds()),
+        options=options,
+        application_name="moderate",
+        # A server that vanished without a word is noticed within seconds.
+        keepalives_idle=10,
+        keepalives_interval=5,
+        keepalives_count=3,
+        tcp_user_timeout=20_000,
+    )
+
+
+@cache
+def pool_of(where: Address) -> ConnectionPool[Conn]:
+    """Return this process's pool for ``where``; opened at first use."""
+    pool: ConnectionPool[Conn] = ConnectionPool(
+        bounded(where.conninfo),
+        min_size=0,
+        max_size=where.pool_size,
+        max_idle=60,
+        timeout=POOL_WAIT.total_seconds(),
+        reconnect_timeout=CONNECT_TIMEOUT.total_seconds(),
+        kwargs={"row_factory": dict_row},
+        # A connection that a restarted server cut is replaced, not handed
+        # out.
+        check=ConnectionPool.check_connection,
+        open=True,
+        name="inbox",
+    )
+    atexit.register(pool.close)
+    return pool
+
+
+@contextmanager
+def transaction(where: Address) -> Iterator[Conn]:
+    """Open a transaction: committed at the end, rolled back on an error.
+
+    Raises:
+        InboxUnavailableError: The database can't be reached or is too slow.
+    """
+    try:
+        with pool_of(where).connection() as conn:
+            yield conn
+    except PoolTimeout as error:
+        msg = "the inbox's database gives no connection: is Postgres up?"
+        raise InboxUnavailableError(msg) from error
+    except (
+        psycopg.OperationalError,
+        psycopg.InterfaceError,
+    ) as error:
+        msg = f"the inbox's database failed: {_first_line(error)}"
+        raise InboxUnavailableError(msg) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def fetch(conn: Conn, name: str, /, **parameters: Any) -> Sequence[Row]:
+    """Run the named statement and return its rows."""
+    return conn.execute(statement(name), parameters).fetchall()
+
+
+def fetch_one(conn: Conn, name: str, /, **parameters: Any) -> Row | None:
+    """Run the named statement and return its first row, if any."""
+    return conn.execute(statement(name), parameters).fetchone()
+
+
+def run(conn: Conn, name: str, /, **parameters: Any) -> int:
+    """Run the named statement and return how many rows it touched."""
+    return conn.execute(statement(name), parameters).rowcount

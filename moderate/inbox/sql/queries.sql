@@ -1,0 +1,445 @@
+-- The inbox's statements, one a block. A block begins with its name; the
+-- comment under it says what the statement is for. Transitions carry their
+-- guard in the WHERE clause: 0 rows means that somebody else was first.
+
+
+-- name: record_items
+-- Insert new items; one that is already known is left as it is. Sorted, so
+-- that two ticks that overlap can't wait for each other in a circle.
+INSERT INTO work_item
+    (kind, key, payload, state, last_error, outcome, finished_at)
+SELECT kind, key, payload, state, last_error, outcome,
+       CASE WHEN state <> 'pending' THEN clock_timestamp() END
+  FROM jsonb_to_recordset(%(items)s)
+    AS new (kind text, key text, payload jsonb, state text,
+            last_error text, outcome jsonb)
+ ORDER BY kind, key
+ON CONFLICT (kind, key) DO NOTHING
+RETURNING kind, key;
+
+
+-- name: lock_dispatch
+-- Let one transaction at a time count and fill the free slots of a kind.
+SELECT pg_advisory_xact_lock(
+    hashtextextended('moderate.dispatch.' || %(kind)s, 0)
+);
+
+
+-- name: dispatch_due
+-- pending -> dispatched. Fill the free slots of a kind with due items, the
+-- longest due first, many to a batch; an item marked alone has a batch of its
+-- own. The first item's id and dispatch number make the run key, which is
+-- new for ever, as dispatch numbers never go back.
+WITH free AS (
+    SELECT greatest(0, %(slots)s - count(*)) AS slots
+      FROM batch WHERE kind = %(kind)s AND state <> 'closed'
+), due AS (
+    SELECT id, dispatch, alone, next_attempt_at
+      FROM work_item
+     WHERE kind = %(kind)s AND state = 'pending' AND waits_for IS NULL
+       AND next_attempt_at <= clock_timestamp()
+     ORDER BY next_attempt_at, id
+     LIMIT (SELECT slots * %(batch_size)s FROM free)
+       FOR UPDATE SKIP LOCKED
+), placed AS (
+    SELECT *, (row_number() OVER
+                 (PARTITION BY alone ORDER BY next_attempt_at, id) - 1)
+              / CASE WHEN alone THEN 1 ELSE %(batch_size)s END AS place
+      FROM due
+), grouped AS (
+    SELECT id, first_value(next_attempt_at) OVER mates AS first_due,
+           %(kind)s::text || ':' || first_value(id) OVER mates
+                    || ':' || first_value(dispatch) OVER mates + 1 AS run_key
+      FROM placed
+    WINDOW mates AS
+           (PARTITION BY alone, place ORDER BY next_attempt_at, id)
+), ranked AS (
+    SELECT id, run_key,
+           dense_rank() OVER (ORDER BY first_due, run_key) AS rank
+      FROM grouped
+), opened AS (
+    INSERT INTO batch (kind, run_key)
+    SELECT DISTINCT %(kind)s::text, run_key FROM ranked
+     WHERE rank <= (SELECT slots FROM free)
+    RETURNING id, run_key
+)
+UPDATE work_item AS item
+   SET state = 'dispatched', dispatch = item.dispatch + 1,
+       batch_id = opened.id, run_id = NULL, begun_at = NULL,
+       updated_at = clock_timestamp()
+  FROM ranked JOIN opened USING (run_key)
+ WHERE item.id = ranked.id
+RETURNING item.id;
+
+
+-- name: unbound_batches
+-- Batches whose run has not begun, with what a run request says of them.
+SELECT batch.id, batch.kind, batch.run_key, count(*) AS size,
+       min(item.id) AS item_id, min(item.key) AS item_key,
+       min(item.dispatch) AS dispatch
+  FROM batch JOIN work_item AS item ON item.batch_id = batch.id
+ WHERE batch.kind = ANY(%(kinds)s) AND batch.state = 'dispatched'
+ GROUP BY batch.id
+ ORDER BY batch.id;
+
+
+-- name: bind_batch
+-- dispatched -> running, the fence: a run binds a batch that nobody has
+-- bound, or that it bound itself before.
+WITH bound AS (
+    UPDATE batch
+       SET state = 'running', run_id = %(run_id)s,
+           heartbeat_at = clock_timestamp()
+     WHERE id = %(batch_id)s
+       AND (state = 'dispatched'
+            OR (state = 'running' AND run_id = %(run_id)s))
+    RETURNING id
+)
+UPDATE work_item AS item
+   SET state = 'running', run_id = %(run_id)s,
+       updated_at = clock_timestamp()
+  FROM bound
+ WHERE item.batch_id = bound.id
+RETURNING item.*;
+
+
+-- name: take_now
+-- pending -> running in one step, for a run that goes on with an item which
+-- its own work has just made.
+WITH taken AS (
+    SELECT id, dispatch FROM work_item
+     WHERE kind = %(kind)s AND key = %(key)s AND state = 'pending'
+       AND waits_for IS NULL
+       FOR UPDATE SKIP LOCKED
+), opened AS (
+    INSERT INTO batch (kind, state, run_key, run_id, heartbeat_at)
+    SELECT %(kind)s::text, 'running',
+           %(kind)s::text || ':' || id || ':' || dispatch + 1,
+           %(run_id)s, clock_timestamp()
+      FROM taken
+    RETURNING id
+)
+UPDATE work_item AS item
+   SET state = 'running', dispatch = item.dispatch + 1,
+       batch_id = opened.id, run_id = %(run_id)s, begun_at = NULL,
+       updated_at = clock_timestamp()
+  FROM taken, opened
+ WHERE item.id = taken.id
+RETURNING item.*;
+
+
+-- name: beat
+-- Say that the run is alive; 0 rows: it has lost its batch and must stop.
+UPDATE batch SET heartbeat_at = clock_timestamp()
+ WHERE id = %(batch_id)s AND run_id = %(run_id)s AND state = 'running'
+RETURNING id;
+
+
+-- name: begin_items
+-- From here on an attempt counts.
+UPDATE work_item
+   SET begun_at = clock_timestamp(), updated_at = clock_timestamp()
+ WHERE id = ANY(%(ids)s) AND batch_id = %(batch_id)s
+   AND run_id = %(run_id)s AND state = 'running'
+RETURNING id;
+
+
+-- name: finish_item
+-- running -> done, dead or cancelled, by the run that holds the item.
+UPDATE work_item
+   SET state = %(state)s, outcome = %(outcome)s,
+       failures = failures + %(failed)s::int,
+       last_error = coalesce(%(error)s, last_error),
+       batch_id = NULL, finished_at = clock_timestamp(),
+       updated_at = clock_timestamp()
+ WHERE id = %(id)s AND batch_id = %(batch_id)s
+   AND run_id = %(run_id)s AND state = 'running'
+RETURNING *;
+
+
+-- name: postpone_item
+-- running -> pending after a failure that counts.
+UPDATE work_item
+   SET state = 'pending', failures = failures + 1,
+       next_attempt_at = clock_timestamp() + %(delay)s,
+       last_error = %(error)s, batch_id = NULL, begun_at = NULL,
+       updated_at = clock_timestamp()
+ WHERE id = %(id)s AND batch_id = %(batch_id)s
+   AND run_id = %(run_id)s AND state = 'running'
+RETURNING id;
+
+
+-- name: release_items
+-- running -> pending without a failure: evicted, or never begun.
+UPDATE work_item
+   SET state = 'pending', next_attempt_at = clock_timestamp() + %(delay)s,
+       batch_id = NULL, begun_at = NULL, updated_at = clock_timestamp()
+ WHERE batch_id = %(batch_id)s AND run_id = %(run_id)s
+   AND state = 'running'
+   AND (%(ids)s::bigint[] IS NULL OR id = ANY(%(ids)s::bigint[]))
+RETURNING id;
+
+
+-- name: lock_target
+-- The item that another one is about to wait for; held, so that it can't
+-- finish in between.
+SELECT id, state, last_error FROM work_item
+ WHERE kind = %(kind)s AND key = %(key)s FOR SHARE;
+
+
+-- name: park_item
+-- running -> pending, not due before the item that it waits for is done.
+UPDATE work_item
+   SET state = 'pending', waits_for = %(target)s,
+       last_error = %(reason)s, batch_id = NULL, begun_at = NULL,
+       next_attempt_at = clock_timestamp(), updated_at = clock_timestamp()
+ WHERE id = %(id)s AND batch_id = %(batch_id)s
+   AND run_id = %(run_id)s AND state = 'running'
+RETURNING id;
+
+
+-- name: wake_waiters
+-- What an item was waiting for is done: it is due.
+UPDATE work_item
+   SET waits_for = NULL, next_attempt_at = clock_timestamp(),
+       updated_at = clock_timestamp()
+ WHERE waits_for = %(id)s
+RETURNING id;
+
+
+-- name: fail_waiters
+-- pending -> dead: what an item was waiting for will never be done.
+UPDATE work_item
+   SET state = 'dead', waits_for = NULL, last_error = %(reason)s,
+       finished_at = clock_timestamp(), updated_at = clock_timestamp()
+ WHERE waits_for = %(id)s
+RETURNING *;
+
+
+-- name: close_empty_batch
+-- The last item has left: the slot is free.
+UPDATE batch
+   SET state = 'closed', closed_at = clock_timestamp(),
+       closed_why = 'finished'
+ WHERE id = %(batch_id)s AND state = 'running'
+   AND NOT EXISTS (SELECT FROM work_item WHERE batch_id = %(batch_id)s)
+RETURNING id;
+
+
+-- name: silent_batches
+-- Batches that need a look: no heartbeat, or no run, for too long.
+SELECT id, kind, state, run_key, run_id
+  FROM batch
+ WHERE kind = ANY(%(kinds)s)
+   AND ((state = 'running'
+         AND heartbeat_at < clock_timestamp() - %(silence)s)
+     OR (state = 'dispatched'
+         AND created_at < clock_timestamp() - %(grace)s))
+ ORDER BY id
+ LIMIT %(limit)s;
+
+
+-- name: open_batches
+-- All batches that hold items.
+SELECT id, kind, state, run_key, run_id
+  FROM batch
+ WHERE kind = ANY(%(kinds)s) AND state <> 'closed'
+ ORDER BY id;
+
+
+-- name: close_silent_batch
+-- Take the lease from a run that misses its heartbeat.
+UPDATE batch
+   SET state = 'closed', closed_at = clock_timestamp(), closed_why = %(why)s
+ WHERE id = %(batch_id)s AND state = 'running'
+   AND heartbeat_at < clock_timestamp() - %(silence)s
+RETURNING id;
+
+
+-- name: close_unbound_batch
+-- Take back a batch that no run has bound.
+UPDATE batch
+   SET state = 'closed', closed_at = clock_timestamp(), closed_why = %(why)s
+ WHERE id = %(batch_id)s AND state = 'dispatched'
+RETURNING id;
+
+
+-- name: free_unbegun_items
+-- dispatched or running -> pending, uncounted: their own work never began.
+UPDATE work_item
+   SET state = 'pending', next_attempt_at = clock_timestamp(),
+       batch_id = NULL, updated_at = clock_timestamp()
+ WHERE batch_id = %(batch_id)s AND begun_at IS NULL
+RETURNING id;
+
+
+-- name: items_of_batch
+-- What a batch still holds.
+SELECT * FROM work_item WHERE batch_id = %(batch_id)s ORDER BY id FOR UPDATE;
+
+
+-- name: free_begun_item
+-- running -> pending or dead, by the reconcile: its run died under it, so it
+-- goes alone next time and can take no other item along.
+UPDATE work_item
+   SET state = %(state)s, failures = failures + 1, alone = true,
+       next_attempt_at = clock_timestamp() + %(delay)s,
+       last_error = %(error)s, batch_id = NULL, begun_at = NULL,
+       finished_at = CASE WHEN %(state)s = 'dead'
+                          THEN clock_timestamp() END,
+       updated_at = clock_timestamp()
+ WHERE id = %(id)s AND batch_id = %(batch_id)s
+RETURNING *;
+
+
+-- name: cancel_held_item
+-- dispatched or running -> cancelled, by the reconcile: a person cancelled
+-- the run.
+UPDATE work_item
+   SET state = 'cancelled', outcome = %(outcome)s, batch_id = NULL,
+       finished_at = clock_timestamp(), updated_at = clock_timestamp()
+ WHERE id = %(id)s AND batch_id = %(batch_id)s
+RETURNING *;
+
+
+-- name: retry_item
+-- dead, cancelled or pending -> pending and due, by hand. Only the count of
+-- failures starts again; the dispatch number goes on.
+UPDATE work_item
+   SET state = 'pending', failures = 0, waits_for = NULL, outcome = NULL,
+       next_attempt_at = clock_timestamp(), finished_at = NULL,
+       updated_at = clock_timestamp()
+ WHERE id = %(id)s AND state IN ('dead', 'cancelled', 'pending')
+   AND dropped_at IS NULL
+RETURNING *;
+
+
+-- name: drop_item
+-- dead, cancelled, done or pending -> a tombstone: what it held is gone,
+-- kind and key stay. One that was still to be done ends cancelled.
+UPDATE work_item
+   SET state = CASE WHEN state = 'pending' THEN 'cancelled' ELSE state END,
+       finished_at = coalesce(finished_at, clock_timestamp()),
+       payload = '{}', waits_for = NULL,
+       dropped_at = clock_timestamp(), updated_at = clock_timestamp()
+ WHERE id = %(id)s
+   AND state IN ('dead', 'cancelled', 'done', 'pending')
+   AND dropped_at IS NULL
+RETURNING *;
+
+
+-- name: prune_done
+-- done -> a tombstone, by age.
+UPDATE work_item
+   SET payload = '{}', outcome = NULL, dropped_at = clock_timestamp()
+ WHERE id IN (
+    SELECT id FROM work_item
+     WHERE kind = %(kind)s AND state = 'done' AND dropped_at IS NULL
+       AND finished_at < clock_timestamp() - %(age)s
+     ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+RETURNING id;
+
+
+-- name: audit
+-- Remember what a person did.
+INSERT INTO audit (item_id, action, who, why)
+VALUES (%(item_id)s, %(action)s, %(who)s, %(why)s);
+
+
+-- name: list_items
+-- Items by kind and state, the latest change first.
+SELECT * FROM work_item
+ WHERE (%(kind)s::text IS NULL OR kind = %(kind)s)
+   AND (%(state)s::text IS NULL OR state = %(state)s)
+   AND (%(dropped)s OR dropped_at IS NULL)
+ ORDER BY updated_at DESC, id DESC
+ LIMIT %(limit)s;
+
+
+-- name: get_item
+-- One item.
+SELECT * FROM work_item WHERE id = %(id)s;
+
+
+-- name: get_item_by_key
+-- One item by what it is unique by.
+SELECT * FROM work_item WHERE kind = %(kind)s AND key = %(key)s;
+
+
+-- name: known_keys
+-- Which of some keys are items already, tombstones included.
+SELECT key FROM work_item
+ WHERE kind = %(kind)s AND key = ANY(%(keys)s);
+
+
+-- name: audit_of
+-- What people did to an item, in order.
+SELECT action, who, why, at FROM audit
+ WHERE item_id = %(id)s ORDER BY id;
+
+
+-- name: count_items
+-- How many items are in each state, and how long the oldest has been due.
+SELECT kind, state, count(*) AS items,
+       extract(epoch FROM max(clock_timestamp() - next_attempt_at)
+               FILTER (WHERE state = 'pending' AND waits_for IS NULL
+                       AND next_attempt_at <= clock_timestamp()))
+           ::double precision AS oldest_due_seconds
+  FROM work_item
+ WHERE dropped_at IS NULL
+ GROUP BY kind, state
+ ORDER BY kind, state;
+
+
+-- name: read_cursor
+-- A cursor's value and version.
+SELECT value, version FROM cursor WHERE name = %(name)s;
+
+
+-- name: create_cursor
+-- The first write of a cursor; 0 rows: somebody was first.
+INSERT INTO cursor (name, value) VALUES (%(name)s, %(value)s)
+ON CONFLICT (name) DO NOTHING
+RETURNING version;
+
+
+-- name: advance_cursor
+-- Compare and set; 0 rows: somebody moved it since it was read.
+UPDATE cursor
+   SET value = %(value)s, version = version + 1,
+       updated_at = clock_timestamp()
+ WHERE name = %(name)s AND version = %(version)s
+RETURNING version;
+
+
+-- name: forget_cursor
+-- Remove a cursor by hand.
+DELETE FROM cursor WHERE name = %(name)s;
+
+
+-- name: lock_slots
+-- Let one transaction at a time count and take a peer's slots.
+SELECT pg_advisory_xact_lock(
+    hashtextextended('moderate.slots.' || %(peer)s, 0)
+);
+
+
+-- name: take_slots
+-- Take up to so many of a peer's free slots; those past their time are free.
+INSERT INTO peer_slot (peer, holder, expires_at)
+SELECT %(peer)s, %(holder)s, clock_timestamp() + %(life)s
+  FROM generate_series(1, least(%(wanted)s, %(bound)s - (
+        SELECT count(*) FROM peer_slot
+         WHERE peer = %(peer)s AND expires_at > clock_timestamp())))
+RETURNING id;
+
+
+-- name: free_slots
+-- Give slots back.
+DELETE FROM peer_slot WHERE id = ANY(%(ids)s);
+
+
+-- name: free_expired_slots
+-- Forget slots whose time has passed.
+DELETE FROM peer_slot
+ WHERE peer = %(peer)s AND expires_at <= clock_timestamp();

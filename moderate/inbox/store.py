@@ -178,6 +178,19 @@ class Inbox:
             rows = fetch(conn, "open_batches", kinds=list(kinds))
         return [OpenBatch(**row) for row in rows]
 
+    def is_start_overdue(
+        self, batch: OpenBatch, *, silence: timedelta
+    ) -> bool:
+        """Say whether a started run has left its batch unbound too long.
+
+        The time counts from the first call.
+        """
+        with self.transaction() as conn:
+            row = fetch_one(
+                conn, "note_started", batch_id=batch.id, silence=silence
+            )
+        return bool(row and row["overdue"])
+
     def free_unbound(self, batch: OpenBatch, why: str) -> bool:
         """Take back a batch that no run has bound; no attempt is used up."""
         with self.transaction() as conn:

@@ -264,6 +264,15 @@ UPDATE batch
 RETURNING id;
 
 
+-- name: note_started
+-- Remember when a run was first seen started that has not bound its batch;
+-- say whether that was too long ago. Such a run may be dead: a killed local
+-- run stays STARTED for ever.
+UPDATE batch SET started_at = coalesce(started_at, clock_timestamp())
+ WHERE id = %(batch_id)s AND state = 'dispatched'
+RETURNING started_at < clock_timestamp() - %(silence)s AS overdue;
+
+
 -- name: free_unbegun_items
 -- dispatched or running -> pending, uncounted: their own work never began.
 UPDATE work_item

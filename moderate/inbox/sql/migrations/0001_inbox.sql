@@ -9,6 +9,7 @@ CREATE TABLE batch (
     run_key      text        NOT NULL UNIQUE,
     run_id       text,
     created_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    started_at   timestamptz,
     heartbeat_at timestamptz,
     closed_at    timestamptz,
     closed_why   text,
@@ -17,6 +18,9 @@ CREATE TABLE batch (
 );
 COMMENT ON TABLE batch IS
     'One dispatch of one or more items of a kind to one run: the lease.';
+
+COMMENT ON COLUMN batch.started_at IS
+    'When its run was first seen started but unbound.';
 
 -- Free slots and lost runs are asked of the few open batches alone.
 CREATE INDEX batch_open ON batch (kind, created_at) WHERE state <> 'closed';

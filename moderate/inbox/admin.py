@@ -8,6 +8,9 @@ from moderate.inbox.database import Conn, fetch, fetch_one, run
 from moderate.inbox.model import Kind, State, WorkItem
 from moderate.inbox.settling import store_end
 
+RETRY = "retry"
+DROP = "drop"
+
 
 @dataclass(frozen=True)
 class Audit:
@@ -83,7 +86,7 @@ def retry_item(conn: Conn, item_id: int, *, who: str, why: str) -> bool:
     """
     row = fetch_one(conn, "retry_item", id=item_id)
     if row:
-        run(conn, "audit", item_id=item_id, action="retry", who=who, why=why)
+        run(conn, "audit", item_id=item_id, action=RETRY, who=who, why=why)
     return row is not None
 
 
@@ -106,7 +109,7 @@ def drop_item(
     row = fetch_one(conn, "drop_item", id=item_id)
     if row is None or before is None:
         return False
-    run(conn, "audit", item_id=item_id, action="drop", who=who, why=why)
+    run(conn, "audit", item_id=item_id, action=DROP, who=who, why=why)
     if before.state == State.PENDING:
         ended = WorkItem(**{**row, "payload": before.payload})
         store_end(conn, kinds, ended)

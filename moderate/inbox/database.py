@@ -4,7 +4,7 @@ import atexit
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -162,3 +162,13 @@ def fetch_one(conn: Conn, name: str, /, **parameters: Any) -> Row | None:
 def run(conn: Conn, name: str, /, **parameters: Any) -> int:
     """Run the named statement and return how many rows it touched."""
     return conn.execute(statement(name), parameters).rowcount
+
+
+def server_now(conn: Conn) -> datetime:
+    """Return the inbox's clock (aware, UTC); the only one that counts."""
+    row = conn.execute("SELECT clock_timestamp() AS now").fetchone()
+    if row is None:
+        msg = "the inbox's database did not tell the time"
+        raise InboxUnavailableError(msg)
+    now: datetime = row["now"]
+    return now

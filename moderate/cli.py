@@ -1,0 +1,38 @@
+"""The ``moderate`` command."""
+
+import sys
+
+import click
+
+from moderate.commands.inbox import inbox
+from moderate.commands.settings import settings
+from moderate.errors import ModerateError, SettingsError
+from moderate.redaction import Redactor
+from moderate.settings import load_settings
+
+FAILED = 1
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="moderate")
+def cli() -> None:
+    """Event-driven workers of a building-energy data space."""
+
+
+cli.add_command(inbox)
+cli.add_command(settings)
+
+
+def main() -> None:
+    """Run the command; an error of ours is one line, not a traceback."""
+    try:
+        cli(standalone_mode=True)
+    except ModerateError as error:
+        click.echo(f"moderate: {_redacted(error)}", err=True)
+        sys.exit(FAILED)
+
+
+def _redacted(error: ModerateError) -> str:
+    if isinstance(error, SettingsError):
+        return str(error)  # shows no secret by itself
+    return Redactor(load_settings().secrets()).redact(str(error))

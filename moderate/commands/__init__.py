@@ -1,0 +1,1 @@
+"""The subcommands of ``moderate``, one module each."""

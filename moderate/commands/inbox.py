@@ -1,0 +1,213 @@
+"""``moderate inbox``: look at work items, retry and drop them by hand."""
+
+import getpass
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from moderate.inbox import admin, cursors
+from moderate.inbox.database import Address
+from moderate.inbox.migrate import migrate as migrate_schema
+from moderate.inbox.model import State, WorkItem
+from moderate.inbox.store import Inbox
+from moderate.settings import Settings, load_settings
+
+ERROR_CHARS = 60
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON instead of a table."
+)
+why_option = click.option(
+    "--why", default="by hand", help="The reason; kept with the item."
+)
+ids_argument = click.argument("item_ids", nargs=-1, required=True, type=int)
+
+
+def _inbox() -> Inbox:
+    # Dagster comes with it, and takes a second that others need not wait.
+    from moderate.definitions import all_kinds  # noqa: PLC0415
+
+    settings = load_settings()
+    return Inbox(_address(settings), all_kinds(settings))
+
+
+def _address(settings: Settings) -> Address:
+    from moderate.resources import inbox_address  # noqa: PLC0415
+
+    return inbox_address(settings)
+
+
+@click.group()
+def inbox() -> None:
+    """Look at work items; retry and drop them."""
+
+
+@inbox.command()
+def migrate() -> None:
+    """Create the inbox's database, or bring its schema up to date."""
+    applied = migrate_schema(_address(load_settings()))
+    for name in applied:
+        click.echo(f"applied {name}")
+    click.echo("the inbox's schema is up to date")
+
+
+@inbox.command("ls")
+@click.option("--kind", help="Only items of this kind.")
+@click.option(
+    "--state",
+    type=click.Choice([state.value for state in State]),
+    help="Only items in this state.",
+)
+@click.option("--dropped", is_flag=True, help="Tombstones too.")
+@click.option("--limit", default=100, show_default=True, help="Rows.")
+@json_option
+def list_items(
+    kind: str | None,
+    state: str | None,
+    dropped: bool,  # noqa: FBT001  # click passes options by name
+    limit: int,
+    as_json: bool,  # noqa: FBT001
+) -> None:
+    """List items, the latest change first, and count them."""
+    with _inbox().transaction() as conn:
+        items = admin.list_items(
+            conn,
+            kind=kind,
+            state=State(state) if state else None,
+            dropped=dropped,
+            limit=limit,
+        )
+        counts = admin.count_items(conn)
+    if as_json:
+        _print_json([_plain(item) for item in items])
+        return
+    console = Console()
+    console.print(_items_table(items))
+    for count in counts:
+        console.print(f"{count.kind}: {count.items} {count.state}")
+
+
+@inbox.command()
+@click.argument("item_id", type=int)
+@json_option
+def show(item_id: int, as_json: bool) -> None:  # noqa: FBT001
+    """Show all that is known of an item."""
+    with _inbox().transaction() as conn:
+        item = admin.get_item(conn, item_id)
+        audit = admin.audit_of(conn, item_id)
+    if item is None:
+        raise _no_item(item_id)
+    facts = {**_plain(item), "audit": [_dates(asdict(a)) for a in audit]}
+    if as_json:
+        _print_json(facts)
+        return
+    table = Table("field", "value", title=f"item {item_id}")
+    for name, value in facts.items():
+        text = value if isinstance(value, str) else json.dumps(value)
+        table.add_row(name, text)
+    Console().print(table)
+
+
+@inbox.command()
+@ids_argument
+@why_option
+def retry(item_ids: tuple[int, ...], why: str) -> None:
+    """Try dead, cancelled or waiting items again, failures reset."""
+    with _inbox().transaction() as conn:
+        for item_id in item_ids:
+            if not admin.retry_item(conn, item_id, who=_who(), why=why):
+                raise _wrong_state(item_id, "retried")
+    click.echo(f"{len(item_ids)} item(s) are due again")
+
+
+@inbox.command()
+@ids_argument
+@why_option
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def drop(
+    item_ids: tuple[int, ...],
+    why: str,
+    yes: bool,  # noqa: FBT001
+) -> None:
+    """Give items up for good; a tombstone stays.
+
+    An item that was still to be done ends cancelled, and whoever waits for
+    it is told so.
+    """
+    if not yes:
+        click.confirm(f"Drop {len(item_ids)} item(s) for good?", abort=True)
+    store = _inbox()
+    with store.transaction() as conn:
+        for item_id in item_ids:
+            dropped = admin.drop_item(
+                conn, store.kinds, item_id, who=_who(), why=why
+            )
+            if not dropped:
+                raise _wrong_state(item_id, "dropped")
+    click.echo(f"{len(item_ids)} item(s) dropped")
+
+
+@inbox.command("forget-cursor")
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def forget_cursor(name: str, yes: bool) -> None:  # noqa: FBT001
+    """Remove a cursor: its source is looked at again from the start."""
+    if not yes:
+        click.confirm(f"Forget cursor {name}?", abort=True)
+    with _inbox().transaction() as conn:
+        if not cursors.forget_cursor(conn, name):
+            msg = f"there is no cursor {name}"
+            raise click.ClickException(msg)
+    click.echo(f"cursor {name} is forgotten")
+
+
+def _who() -> str:
+    return getpass.getuser()
+
+
+def _no_item(item_id: int) -> click.ClickException:
+    return click.ClickException(f"there is no item {item_id}")
+
+
+def _wrong_state(item_id: int, what: str) -> click.ClickException:
+    return click.ClickException(
+        f"item {item_id} can't be {what}: it does not exist, is at work, or"
+        f" its state forbids it (`moderate inbox show {item_id}`); nothing"
+        " was changed"
+    )
+
+
+def _items_table(items: Iterable[WorkItem]) -> Table:
+    table = Table("id", "kind", "key", "state", "tries", "changed", "error")
+    for item in items:
+        table.add_row(
+            str(item.id),
+            item.kind,
+            item.key,
+            item.state,
+            str(item.dispatch),
+            item.updated_at.strftime("%Y-%m-%d %H:%M:%S"),
+            (item.last_error or "")[:ERROR_CHARS],
+        )
+    return table
+
+
+def _plain(item: WorkItem) -> dict[str, Any]:
+    return _dates(asdict(item))
+
+
+def _dates(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in facts.items()
+    }
+
+
+def _print_json(facts: object) -> None:
+    click.echo(json.dumps(facts, indent=2, ensure_ascii=False))

@@ -1,0 +1,69 @@
+"""The composition root: what Dagster loads. No logic.
+
+Loading needs no network and no setting: a flow whose settings are absent is
+off and says so in its ticks. Settings that are there but wrong stop the code
+location at once, with all faults listed.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from dagster import Definitions
+
+from moderate.flows.matrix_profile import wiring as matrix_profile
+from moderate.flows.matrix_profile.job import (
+    matrix_profile_job,
+    platform_job_results_job,
+)
+from moderate.flows.matrix_profile.sensor import (
+    matrix_profile_messages_sensor,
+    matrix_profile_reconcile_sensor,
+)
+from moderate.inbox.model import Kind
+from moderate.logs import configure_logging
+from moderate.resources import (
+    InboxSource,
+    PlatformApiResource,
+    PostgresResource,
+    RabbitResource,
+    S3Resource,
+    redactor,
+)
+from moderate.settings import Settings, process_settings
+
+
+def all_kinds(settings: Settings) -> Iterable[Kind]:
+    """Return the kinds of work items of all flows."""
+    return (*matrix_profile.kinds_of(settings),)
+
+
+def build_defs(**overrides: Any) -> Definitions:
+    """Build the code location.
+
+    Args:
+        overrides: Resources by key, in place of the real ones.
+    """
+    resources: Mapping[str, Any] = {
+        "inbox": InboxSource(all_kinds),
+        "platform_api": PlatformApiResource(),
+        "postgres": PostgresResource(),
+        "rabbit": RabbitResource(),
+        "s3_object_storage": S3Resource(),
+    }
+    return Definitions(
+        jobs=[matrix_profile_job, platform_job_results_job],
+        sensors=[
+            matrix_profile_messages_sensor,
+            matrix_profile_reconcile_sensor,
+        ],
+        resources={**resources, **overrides},
+    )
+
+
+def _configure_logs() -> None:
+    service = process_settings().service
+    configure_logging(service.log_format, service.log_level, redactor())
+
+
+_configure_logs()
+defs = build_defs()

@@ -1,0 +1,5 @@
+"""The flows: one folder each; no flow imports another.
+
+What they share is here: ``ticks`` is the sensor's side of the inbox, ``work``
+the run's side.
+"""

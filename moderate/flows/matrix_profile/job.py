@@ -1,0 +1,282 @@
+"""The runs: one analysis each, and batches of final words."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, NoReturn
+
+from dagster import (
+    DagsterExecutionInterruptedError,
+    Failure,
+    MetadataValue,
+    OpExecutionContext,
+    ResourceParam,
+    RunRequest,
+    in_process_executor,
+    job,
+    op,
+)
+
+from moderate.clients.platform_api import PlatformApi
+from moderate.flows import tags
+from moderate.flows.matrix_profile import results
+from moderate.flows.matrix_profile.analysis import Analysis, AnalysisError
+from moderate.flows.matrix_profile.wiring import analysis_of
+from moderate.flows.ticks import CANCELLED_OUTCOME, run_request
+from moderate.flows.work import (
+    BatchConfig,
+    Heart,
+    RunCancelledError,
+    bind,
+    is_cancelled,
+    keep_trying,
+)
+from moderate.inbox.lease import Ended, Lease, LeaseLostError
+from moderate.inbox.model import Dispatch, NewItem, Retry, WorkItem
+from moderate.inbox.store import Inbox
+from moderate.resources import (
+    InboxSource,
+    PlatformApiResource,
+    S3Resource,
+    redactor,
+)
+from moderate.settings import process_settings
+
+ANALYSIS_OP = "matrix_profile"
+RESULTS_OP = "platform_job_results"
+
+
+@op(
+    name=ANALYSIS_OP,
+    description="Run one analysis, or adopt one that runs, and record its"
+    " outcome. Twice is harmless: see `flows/matrix_profile/analysis.py`.",
+)
+def matrix_profile_op(
+    context: OpExecutionContext,
+    config: BatchConfig,
+    inbox: ResourceParam[InboxSource],
+    platform_api: PlatformApiResource,
+    s3_object_storage: S3Resource,
+) -> None:
+    """Work on one item of kind ``matrix_profile``."""
+    settings = process_settings()
+    store = inbox.open()
+    lease = bind(context, store, config.batch_id)
+    if lease is None:
+        return
+    heart = Heart(lease, context, settings.service.heartbeat_interval)
+    worker = _Worker(context, lease, analysis_of(settings, s3_object_storage))
+    word = worker.work(heart.beat)
+    if word:
+        _tell_now(context, store, platform_api.client(), word)
+    worker.show_failure()
+
+
+class _Worker:
+    """One bound item, its analysis, and what becomes of it."""
+
+    def __init__(
+        self,
+        context: OpExecutionContext,
+        lease: Lease,
+        analysis: Analysis,
+    ) -> None:
+        self._context = context
+        self._lease = lease
+        self._item = lease.items[0]
+        self._analysis = analysis
+        self._failure: str | None = None
+
+    def work(self, beat: Callable[[], None]) -> NewItem | None:
+        """Do the item; return its final word if it has ended."""
+        try:
+            keep_trying(self._lease.begin)([self._item])
+            return self._perform(beat)
+        except LeaseLostError as error:
+            # Whoever took the item has its analysis too: it is left alone.
+            self._context.log.warning("%s: ending without effects", error)
+            return None
+        except RunCancelledError:
+            self._cancel()
+            raise DagsterExecutionInterruptedError from None
+        except DagsterExecutionInterruptedError:
+            self._interrupted()
+            raise
+
+    def _perform(self, beat: Callable[[], None]) -> NewItem | None:
+        try:
+            report = self._analysis.perform(self._item, beat)
+        except AnalysisError as error:
+            return self._failed(error.cause, error.outcome)
+        except Exception as error:  # noqa: BLE001  # an unknown error: capped
+            return self._failed(
+                error, {"error": "The analysis could not be done."}
+            )
+        ended = keep_trying(self._lease.done)(self._item, report.outcome)
+        self._analysis.clean_up(self._item)
+        self._context.add_output_metadata(
+            {
+                "platform job": self._item.key,
+                "report": f"s3://{report.outcome['output_bucket']}"
+                f"/{report.outcome['output_key']}",
+                "attempt": report.attempt.name,
+            }
+        )
+        return ended.word
+
+    def _failed(
+        self, error: Exception, outcome: dict[str, Any]
+    ) -> NewItem | None:
+        reason = redactor().redact(f"{type(error).__name__}: {error}")
+        self._context.log.error(redactor().redact_exception(error))
+        after = keep_trying(self._lease.failed)(
+            self._item, error, reason=reason, outcome=outcome
+        )
+        self._failure = _tale(after, reason)
+        if isinstance(after, Ended):
+            self._analysis.clean_up(self._item)
+            return after.word
+        return None
+
+    def _interrupted(self) -> None:
+        if is_cancelled(self._context.instance, self._context.run_id):
+            self._cancel()
+        else:
+            # An eviction: the analysis goes on, and the next run adopts it.
+            self._lease.release()
+
+    def _cancel(self) -> None:
+        self._analysis.stop(self._item)
+        keep_trying(self._lease.cancelled)(self._item, CANCELLED_OUTCOME)
+
+    def show_failure(self) -> None:
+        """Let the run end red if the attempt failed.
+
+        Raises:
+            Failure: Says what failed and what happens next.
+        """
+        if self._failure:
+            raise Failure(self._failure, allow_retries=False) from None
+
+
+def _tale(after: Ended | Retry, reason: str) -> str:
+    if isinstance(after, Retry):
+        seconds = after.delay.total_seconds()
+        return f"{reason} (tried again in {seconds:.0f} s)"
+    return (
+        f"{reason} (dead: look at it with `moderate inbox show"
+        f" {after.item.id}`, try again with `moderate inbox retry"
+        f" {after.item.id}`)"
+    )
+
+
+def _tell_now(
+    context: OpExecutionContext, inbox: Inbox, api: PlatformApi, word: NewItem
+) -> None:
+    """Tell the platform at once; if that fails, the word stays an item."""
+    lease = inbox.take_now(word.kind, word.key, context.run_id)
+    if lease is None:
+        return
+    told = _tell(inbox, lease, lease.items[0], api)
+    context.log.info("platform job result: %s", told)
+
+
+def _tell(inbox: Inbox, lease: Lease, item: WorkItem, api: PlatformApi) -> str:
+    """Tell one final word and record what became of it."""
+    lease.begin([item])
+    try:
+        told = results.tell(inbox, api, item)
+    except Exception as error:  # noqa: BLE001  # recorded on the item
+        reason = redactor().redact(f"{type(error).__name__}: {error}")
+        after = lease.failed(item, error, reason=reason)
+        return _tale(after, reason)
+    lease.done(item, results.outcome_of(told))
+    return str(told)
+
+
+@op(
+    name=RESULTS_OP,
+    description="Tell the platform the stored results of its jobs. Twice is"
+    " harmless: a job that has the result already is left alone.",
+)
+def platform_job_results_op(
+    context: OpExecutionContext,
+    config: BatchConfig,
+    inbox: ResourceParam[InboxSource],
+    platform_api: PlatformApiResource,
+) -> None:
+    """Work on a batch of items of kind ``platform_job_result``."""
+    store = inbox.open()
+    lease = bind(context, store, config.batch_id)
+    if lease is None:
+        return
+    heart = Heart(
+        lease, context, process_settings().service.heartbeat_interval
+    )
+    api = platform_api.client()
+    rows: list[tuple[WorkItem, str]] = []
+    try:
+        for item in lease.items:
+            heart.beat()
+            rows.append((item, _tell(store, lease, item, api)))
+    except LeaseLostError as error:
+        context.log.warning("%s: ending without effects", error)
+    except (RunCancelledError, DagsterExecutionInterruptedError):
+        _release_all(lease)
+    context.add_output_metadata({"results": _table(rows)})
+
+
+def _release_all(lease: Lease) -> NoReturn:
+    """Give back what was not told: nobody may cancel a final word."""
+    lease.release(delay=timedelta(seconds=5))
+    raise DagsterExecutionInterruptedError from None
+
+
+def _table(rows: list[tuple[WorkItem, str]]) -> MetadataValue:
+    lines = [
+        f"| {item.id} | {item.payload['results']['workflow_job_id']}"
+        f" | {told.replace('|', '/')} |"
+        for item, told in rows
+    ]
+    return MetadataValue.md(
+        "\n".join(
+            ["| item | platform job | what happened |", "|-|-|-|", *lines]
+        )
+    )
+
+
+@job(
+    executor_def=in_process_executor,
+    tags=tags.NO_RUN_RETRIES,
+    description="One job message of the platform becomes a report in S3.",
+)
+def matrix_profile_job() -> None:
+    """Analyse one time series."""
+    matrix_profile_op()
+
+
+@job(
+    executor_def=in_process_executor,
+    tags=tags.NO_RUN_RETRIES,
+    description="The platform is told results that it could not be told at"
+    " once.",
+)
+def platform_job_results_job() -> None:
+    """Tell stored results."""
+    platform_job_results_op()
+
+
+def analysis_request(dispatch: Dispatch) -> RunRequest:
+    """Build the request of the run of one analysis."""
+    return run_request(
+        dispatch,
+        job=matrix_profile_job.name,
+        op=ANALYSIS_OP,
+        extra_tags={"workflow_job_id": dispatch.item_key},
+    )
+
+
+def results_request(dispatch: Dispatch) -> RunRequest:
+    """Build the request of the run that tells a batch of results."""
+    return run_request(
+        dispatch, job=platform_job_results_job.name, op=RESULTS_OP
+    )

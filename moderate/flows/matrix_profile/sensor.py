@@ -1,0 +1,171 @@
+"""The sensors: messages in, runs out; and, slowly, what the broker lost."""
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+from dagster import (
+    DefaultSensorStatus,
+    ResourceParam,
+    SensorEvaluationContext,
+    SensorResult,
+    SkipReason,
+    sensor,
+)
+
+from moderate.errors import TemporaryError
+from moderate.flows.matrix_profile import messages, reconcile, results
+from moderate.flows.matrix_profile.intake import describe, take_messages
+from moderate.flows.matrix_profile.job import (
+    analysis_request,
+    matrix_profile_job,
+    platform_job_results_job,
+    results_request,
+)
+from moderate.flows.matrix_profile.wiring import FLOW, source_of
+from moderate.flows.ticks import Patience, requests, settle
+from moderate.inbox.cursors import advance_cursor, read_cursor
+from moderate.inbox.database import server_now
+from moderate.inbox.store import Inbox
+from moderate.resources import (
+    InboxSource,
+    PlatformApiResource,
+    RabbitResource,
+    given,
+    redactor,
+)
+from moderate.settings import S3Settings, process_settings
+
+MAKERS = {
+    messages.KIND: analysis_request,
+    results.KIND: results_request,
+}
+JOBS_PER_WALK = 500
+"""Jobs that one reconcile asks for; each read opens an S3 client at the
+platform API and takes 0.15 to 1.2 s there."""
+
+
+_SERVICE = process_settings().service
+_FLOW = process_settings().matrix_profile
+
+
+def _interval(span: timedelta) -> int:
+    return max(1, round(span.total_seconds()))
+
+
+def _deadline(budget: timedelta) -> Callable[[], bool]:
+    end = time.monotonic() + budget.total_seconds()
+    return lambda: time.monotonic() < end
+
+
+@sensor(
+    name="matrix_profile_messages_sensor",
+    jobs=[matrix_profile_job, platform_job_results_job],
+    minimum_interval_seconds=_interval(_SERVICE.sensor_interval),
+    default_status=DefaultSensorStatus.RUNNING,
+    description="Takes job messages from RabbitMQ into the inbox and starts"
+    " runs for what is due.",
+)
+def matrix_profile_messages_sensor(
+    context: SensorEvaluationContext,
+    inbox: ResourceParam[InboxSource],
+    rabbit: RabbitResource,
+) -> SensorResult | SkipReason:
+    """Take messages, settle, dispatch, request runs."""
+    settings = process_settings()
+    flow = settings.flow(FLOW)
+    if not flow.is_on:
+        return SkipReason(flow.why_off())
+    store = inbox.open()
+    trouble = _intake(context, store, rabbit)
+    settled = settle(
+        store,
+        context.instance,
+        list(MAKERS),
+        Patience(
+            settings.service.heartbeat_timeout,
+            settings.service.dispatch_grace,
+        ),
+    )
+    wanted = requests(store, MAKERS)
+    context.log.info(
+        "freed %s, cancelled %s, runs requested %s",
+        settled.freed,
+        settled.cancelled,
+        len(wanted),
+    )
+    if trouble and not wanted:
+        # Nothing else to say: the tick itself shows that reading failed.
+        raise trouble
+    return SensorResult(run_requests=wanted)
+
+
+def _intake(
+    context: SensorEvaluationContext, store: Inbox, rabbit: RabbitResource
+) -> TemporaryError | None:
+    """Take messages; a broker that is down must not stop what is due."""
+    settings = process_settings()
+    begun = time.monotonic()
+    try:
+        taken = take_messages(
+            rabbit.client(),
+            store,
+            source_of(settings),
+            in_time=_deadline(settings.service.tick_budget),
+        )
+    except TemporaryError as error:
+        context.log.error(
+            "no messages taken: %s", redactor().redact(str(error))
+        )
+        return error
+    seconds = timedelta(seconds=time.monotonic() - begun)
+    context.log.info(describe(taken, seconds))
+    return None
+
+
+@sensor(
+    name="matrix_profile_reconcile_sensor",
+    jobs=[matrix_profile_job],
+    minimum_interval_seconds=_interval(_FLOW.reconcile_interval),
+    default_status=DefaultSensorStatus.RUNNING,
+    description="Finds open jobs of the platform whose message was lost.",
+)
+def matrix_profile_reconcile_sensor(
+    inbox: ResourceParam[InboxSource],
+    platform_api: PlatformApiResource,
+) -> SkipReason:
+    """Walk the platform's jobs upward from the cursor."""
+    settings = process_settings()
+    flow = settings.flow(FLOW)
+    if not flow.is_on:
+        return SkipReason(flow.why_off())
+    store, api = inbox.open(), platform_api.client()
+    with store.transaction() as conn:
+        cursor = read_cursor(conn, reconcile.CURSOR, reconcile.Position())
+        now = server_now(conn)
+    found = reconcile.walk(
+        api,
+        cursor.value,
+        now=now,
+        grace=settings.matrix_profile.reconcile_grace,
+        limit=JOBS_PER_WALK,
+        in_time=_deadline(settings.service.tick_budget),
+    )
+    with store.transaction() as conn:
+        known = store.known_keys(
+            conn, messages.KIND, [str(job.id) for job in found.open_jobs]
+        )
+    bucket = given(settings.s3, S3Settings).bucket
+    lost = [
+        reconcile.item_of_lost_job(job, api, bucket)
+        for job in found.open_jobs
+        if str(job.id) not in known
+    ]
+    with store.transaction() as conn:
+        store.record(conn, lost)
+        if found.position != cursor.value:
+            advance_cursor(conn, cursor, found.position)
+    return SkipReason(
+        f"asked for {found.asked} jobs, found {len(lost)} lost;"
+        f" all below id {found.position.next_id} are settled"
+    )

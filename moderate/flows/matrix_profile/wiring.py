@@ -1,0 +1,96 @@
+"""From settings to the parts of this flow."""
+
+import tempfile
+from functools import cache
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from moderate.analyses.launcher import Launcher
+from moderate.analyses.process import ProcessLauncher
+from moderate.flows.matrix_profile.analysis import Analysis, Plan
+from moderate.flows.matrix_profile.intake import Source
+from moderate.flows.matrix_profile.kinds import kinds
+from moderate.flows.matrix_profile.messages import ImageRule
+from moderate.inbox.model import Kind
+from moderate.resources import S3Resource, given
+from moderate.settings import (
+    MatrixProfileSettings,
+    S3Settings,
+    Settings,
+)
+
+FLOW = "matrix_profile"
+MIB = 1024 * 1024
+
+
+def kinds_of(settings: Settings) -> tuple[Kind, ...]:
+    """Return the flow's kinds as these settings bound them."""
+    flow = settings.matrix_profile
+    return kinds(
+        max_concurrent=flow.max_concurrent,
+        max_failures=flow.max_failures,
+        backoff_base=flow.backoff_base,
+    )
+
+
+def image_rule(flow: MatrixProfileSettings) -> ImageRule:
+    """Return which images may run."""
+    return ImageRule(flow.image, flow.tag, flow.allowed_images)
+
+
+def source_of(settings: Settings) -> Source:
+    """Return where messages come from."""
+    flow = settings.matrix_profile
+    return Source(
+        queue=flow.queue,
+        dead_letter_queue=flow.dead_letter_queue,
+        chunk=flow.prefetch,
+        limit=flow.messages_per_tick,
+        rule=image_rule(flow),
+    )
+
+
+def analysis_of(settings: Settings, s3: S3Resource) -> Analysis:
+    """Return what performs analyses.
+
+    Raises:
+        SettingsError: The settings of S3 are absent.
+    """
+    flow = settings.matrix_profile
+    return Analysis(
+        launcher=_launcher(flow.work_dir),
+        storage=s3.client(),
+        plan=Plan(
+            rule=image_rule(flow),
+            outputs_bucket=given(settings.s3, S3Settings).outputs_bucket,
+            env=_plain_environment(settings),
+            secrets=_secret_environment(settings),
+            timeout=flow.timeout,
+            memory_bytes=flow.memory_mib * MIB,
+        ),
+    )
+
+
+@cache
+def _launcher(work_dir: str) -> Launcher:
+    root = work_dir or Path(tempfile.gettempdir()) / "moderate-analyses"
+    return ProcessLauncher(Path(root))
+
+
+def _plain_environment(settings: Settings) -> dict[str, str]:
+    s3 = given(settings.s3, S3Settings)
+    window = settings.matrix_profile.window
+    return {
+        "S3_ENDPOINT_URL": str(s3.endpoint_url),
+        "S3_REGION": s3.region,
+        **({"MATRIX_PROFILE_WINDOW": window} if window else {}),
+    }
+
+
+def _secret_environment(settings: Settings) -> dict[str, SecretStr]:
+    s3 = given(settings.s3, S3Settings)
+    return {
+        "S3_ACCESS_KEY_ID": SecretStr(s3.access_key_id),
+        "S3_SECRET_ACCESS_KEY": s3.secret_access_key,
+    }

@@ -1,0 +1,23 @@
+"""Tags of our runs: how a person, or a tick, finds the run of an item."""
+
+from moderate.inbox.model import Dispatch
+
+BATCH = "moderate/batch"
+KIND = "moderate/kind"
+ITEM = "moderate/item"
+DISPATCH = "moderate/dispatch"
+SIZE = "moderate/size"
+
+NO_RUN_RETRIES = {"dagster/max_retries": "0"}
+"""The inbox alone decides on retries."""
+
+
+def of_dispatch(dispatch: Dispatch) -> dict[str, str]:
+    """Return the tags of the run that works on a batch."""
+    return {
+        BATCH: str(dispatch.id),
+        KIND: dispatch.kind,
+        ITEM: str(dispatch.item_id),
+        DISPATCH: str(dispatch.dispatch),
+        SIZE: str(dispatch.size),
+    }

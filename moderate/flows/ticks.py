@@ -1,0 +1,147 @@
+"""The sensor's side of the inbox: settle, dispatch, request runs.
+
+The order of a tick is: read the source, write rows and cursor in one
+transaction, acknowledge the source; then, for all that is due, whoever
+brought it::
+
+    settle    free what a dead run holds, cancel what a person cancelled
+    dispatch  assign due items to batches, never more than free slots
+    request   ask for the run of every batch that no run has bound yet
+
+A tick that dies anywhere is made good by the next one: a batch without a run
+is requested again under the same run key.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from dagster import DagsterInstance, DagsterRunStatus, RunRequest, RunsFilter
+
+from moderate.flows import tags
+from moderate.inbox.model import Dispatch, Json, OpenBatch
+from moderate.inbox.store import Inbox
+
+CANCELLED_BY_PERSON = frozenset(
+    {DagsterRunStatus.CANCELING, DagsterRunStatus.CANCELED}
+)
+_WAITING = frozenset({DagsterRunStatus.QUEUED})
+_UNDER_WAY = frozenset(
+    {
+        DagsterRunStatus.NOT_STARTED,
+        DagsterRunStatus.STARTING,
+        DagsterRunStatus.STARTED,
+    }
+)
+CANCELLED_OUTCOME: Json = {"error": "The analysis was cancelled."}
+
+RunRequestOf = Callable[[Dispatch], RunRequest]
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a silent batch is left alone.
+
+    Attributes:
+        silence: Without a heartbeat, for a running batch.
+        grace: Without a run, for a dispatched one.
+    """
+
+    silence: timedelta
+    grace: timedelta
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What a tick's look at silent batches came to."""
+
+    freed: int = 0
+    cancelled: int = 0
+
+
+def settle(
+    inbox: Inbox,
+    instance: DagsterInstance,
+    kinds: Sequence[str],
+    patience: Patience,
+) -> Settled:
+    """Free or cancel the batches that nobody works on any more."""
+    freed = cancelled = 0
+    for batch in inbox.silent(
+        kinds, silence=patience.silence, grace=patience.grace
+    ):
+        status = _status(instance, batch)
+        if status in CANCELLED_BY_PERSON:
+            cancelled += inbox.cancel(
+                batch, CANCELLED_OUTCOME, silence=patience.silence
+            )
+        elif batch.is_bound:
+            freed += inbox.free_silent(
+                batch,
+                f"run {batch.run_id} gave no sign of life for"
+                f" {patience.silence.total_seconds():.0f} s",
+                silence=patience.silence,
+            )
+        elif not _may_still_bind(inbox, batch, status, patience):
+            freed += inbox.free_unbound(batch, "its run never began")
+    return Settled(freed, cancelled)
+
+
+def _status(
+    instance: DagsterInstance, batch: OpenBatch
+) -> DagsterRunStatus | None:
+    """Ask Dagster how the run of a batch stands: a hint, not the truth."""
+    if batch.run_id:
+        run = instance.get_run_by_id(batch.run_id)
+        return run.status if run else None
+    runs = instance.get_runs(
+        RunsFilter(tags={tags.BATCH: str(batch.id)}), limit=1
+    )
+    return runs[0].status if runs else None
+
+
+def _may_still_bind(
+    inbox: Inbox,
+    batch: OpenBatch,
+    status: DagsterRunStatus | None,
+    patience: Patience,
+) -> bool:
+    if status in _WAITING:
+        return True  # waiting in the queue costs nothing
+    if status in _UNDER_WAY:
+        return not inbox.is_start_overdue(batch, silence=patience.silence)
+    return False
+
+
+def requests(
+    inbox: Inbox, makers: Mapping[str, RunRequestOf]
+) -> list[RunRequest]:
+    """Dispatch what is due and return the runs that are still to begin.
+
+    Args:
+        inbox: The inbox.
+        makers: For each kind, what makes the run request of a batch.
+    """
+    inbox.dispatch(makers)
+    return [
+        makers[dispatch.kind](dispatch) for dispatch in inbox.unbound(makers)
+    ]
+
+
+def run_request(
+    dispatch: Dispatch,
+    *,
+    job: str,
+    op: str,
+    extra_tags: Mapping[str, str] | None = None,
+) -> RunRequest:
+    """Build the request of the run that works on a batch.
+
+    The run's config names the batch and nothing else: no secret, no payload.
+    """
+    return RunRequest(
+        run_key=dispatch.run_key,
+        job_name=job,
+        run_config={"ops": {op: {"config": {"batch_id": dispatch.id}}}},
+        tags={**tags.of_dispatch(dispatch), **(extra_tags or {})},
+    )

@@ -1,0 +1,1 @@
+"""Our code against the real services."""

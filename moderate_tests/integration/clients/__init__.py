@@ -1,0 +1,1 @@
+"""Each client against the real peer."""

@@ -1,0 +1,1 @@
+"""How each client reads what its peer says."""

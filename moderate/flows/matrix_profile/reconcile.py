@@ -8,8 +8,9 @@ stops at the first open job that is too young to be called lost.
 
 Ids have gaps, so a missing one is not the end. The walk has seen everything
 when as many jobs have answered as the platform's table holds, and some ids
-beyond hold nothing either; a count that jobs were deleted from can only make
-it look further, at the next tick.
+beyond hold nothing either. Of jobs younger than the grace none is passed,
+finalised or not: an id just below may belong to a transaction that is still
+open. A gap that one tick can't cross is crossed by the next ones.
 """
 
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from moderate.clients.platform_api import AssetObject, Job
+from moderate.clients.platform_models import AssetObject, Job
 from moderate.flows.matrix_profile.messages import (
     KIND,
     MAX_JOB_ID,
@@ -33,8 +34,9 @@ CURSOR = "matrix_profile.reconcile"
 PROBES = 5
 """Ids looked at beyond the last job, as the table's count may be off."""
 
-MAX_GAP = 1_000
-"""Missing ids in a row after which one tick gives up looking further."""
+MAX_GAP = 1_000_000
+"""Missing ids in a row after which the walk goes back to the gap's start: the
+count promises a job that is nowhere."""
 
 
 class Position(BaseModel):
@@ -43,12 +45,28 @@ class Position(BaseModel):
     Attributes:
         next_id: The first job that is not known to be settled.
         answered: How many jobs exist below it.
+        missing: How many ids from there on were seen to hold none.
     """
 
     model_config = ConfigDict(frozen=True)
 
     next_id: int = Field(default=1, ge=1)
     answered: int = Field(default=0, ge=0)
+    missing: int = Field(default=0, ge=0)
+
+    def after_missing(self) -> "Position":
+        """Return the place one id further into a gap."""
+        missing = (self.missing + 1) % MAX_GAP
+        return self.model_copy(update={"missing": missing})
+
+    def after_found(self) -> "Position":
+        """Return the place beyond a job that is settled."""
+        return Position(next_id=self.probe + 1, answered=self.answered + 1)
+
+    @property
+    def probe(self) -> int:
+        """The id to ask for."""
+        return self.next_id + self.missing
 
 
 class JobReader(Protocol):
@@ -105,52 +123,51 @@ def walk(
     # More have answered than there are: some were deleted, and the count no
     # longer says where the end is. Begin again; what is settled costs a read.
     found = Found(start if start.answered <= total else Position())
-    probe = found.position.next_id
-    answered = found.position.answered
-    missing = 0
-    while found.asked < limit and probe <= MAX_JOB_ID and in_time():
-        if missing >= (PROBES if answered >= total else MAX_GAP):
-            break
-        job = api.get_job(probe)
+    while found.asked < limit and in_time() and not _at_end(found, total):
+        job = api.get_job(found.position.probe)
         found = replace(found, asked=found.asked + 1)
-        probe += 1
         if job is None:
-            missing += 1
+            found = replace(found, position=found.position.after_missing())
             continue
-        if job.finalised_at is None and now - job.created_at < grace:
+        if now - job.created_at < grace:
             break
-        missing, answered = 0, answered + 1
-        position = Position(next_id=probe, answered=answered)
-        found = replace(found, position=position)
+        found = replace(found, position=found.position.after_found())
         if job.finalised_at is None:
             found = replace(found, open_jobs=(*found.open_jobs, job))
+    if found.position.answered >= total:
+        # The probes beyond the last job are made again next time.
+        end = found.position.model_copy(update={"missing": 0})
+        found = replace(found, position=end)
     return found
 
 
-def item_of_lost_job(job: Job, api: JobReader, bucket: str) -> NewItem:
+def _at_end(found: Found, total: int) -> bool:
+    place = found.position
+    if place.probe > MAX_JOB_ID:
+        return True
+    return place.answered >= total and place.missing >= PROBES
+
+
+def item_of_lost_job(job: Job, api: JobReader) -> NewItem:
     """Make the work item of a job whose message was lost.
 
     A job that can't be turned into one is dead, and the platform is told.
-
-    Args:
-        job: The open job.
-        api: Where its object is looked up.
-        bucket: The platform's bucket, which objects don't name.
     """
-    arguments = job.arguments or {}
-    object_id = arguments.get("uploaded_s3_object_id")
-    found = api.get_object(object_id) if isinstance(object_id, int) else None
+    found = None if job.object_id is None else api.get_object(job.object_id)
     if found is None:
         return _dead(job, "the object that it names does not exist")
     try:
-        request = JobRequest(
-            workflow_job_id=job.id,
-            analysis_variable=arguments.get("analysis_variable"),
-            bucket=bucket,
-            key=found.key,
+        request = JobRequest.model_validate(
+            {
+                "workflow_job_id": job.id,
+                "analysis_variable": job.analysis_variable,
+                "bucket": found.bucket,
+                "key": found.key,
+            }
         )
     except ValidationError as error:
-        return _dead(job, f"its arguments can't be used ({error.title})")
+        reason = error.errors(include_input=False)[0]["msg"]
+        return _dead(job, f"its arguments can't be used ({reason})")
     return item_of(request)
 
 

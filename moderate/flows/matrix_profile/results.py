@@ -10,7 +10,8 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
 
-from moderate.clients.platform_api import JobResults, PlatformApi
+from moderate.clients.platform_api import PlatformApi
+from moderate.clients.platform_models import JobResults
 from moderate.errors import PermanentError
 from moderate.inbox import admin
 from moderate.inbox.model import FINAL_STATES, Json, NewItem, WorkItem

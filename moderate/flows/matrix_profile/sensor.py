@@ -31,10 +31,9 @@ from moderate.resources import (
     InboxSource,
     PlatformApiResource,
     RabbitResource,
-    given,
     redactor,
 )
-from moderate.settings import S3Settings, process_settings
+from moderate.settings import process_settings
 
 MAKERS = {
     messages.KIND: analysis_request,
@@ -155,9 +154,8 @@ def matrix_profile_reconcile_sensor(
         known = store.known_keys(
             conn, messages.KIND, [str(job.id) for job in found.open_jobs]
         )
-    bucket = given(settings.s3, S3Settings).bucket
     lost = [
-        reconcile.item_of_lost_job(job, api, bucket)
+        reconcile.item_of_lost_job(job, api)
         for job in found.open_jobs
         if str(job.id) not in known
     ]

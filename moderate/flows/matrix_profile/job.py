@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from dagster import (
     DagsterExecutionInterruptedError,
@@ -31,7 +31,7 @@ from moderate.flows.work import (
     keep_trying,
 )
 from moderate.inbox.lease import Ended, Lease, LeaseLostError
-from moderate.inbox.model import Dispatch, NewItem, Retry, WorkItem
+from moderate.inbox.model import Dispatch, Json, NewItem, Retry, WorkItem
 from moderate.inbox.store import Inbox
 from moderate.resources import (
     InboxSource,
@@ -123,9 +123,7 @@ class _Worker:
         )
         return ended.word
 
-    def _failed(
-        self, error: Exception, outcome: dict[str, Any]
-    ) -> NewItem | None:
+    def _failed(self, error: Exception, outcome: Json) -> NewItem | None:
         reason = redactor().redact(f"{type(error).__name__}: {error}")
         self._context.log.error(redactor().redact_exception(error))
         after = keep_trying(self._lease.failed)(

@@ -113,10 +113,10 @@ def _intake(
             in_time=_deadline(settings.service.tick_budget),
         )
     except TemporaryError as error:
-        context.log.error(
-            "no messages taken: %s", redactor().redact(str(error))
-        )
-        return error
+        # The cause is a peer, named in the text; a traceback adds nothing.
+        trouble = TemporaryError(redactor().redact(str(error)))
+        context.log.warning("no messages taken: %s", trouble)
+        return trouble
     seconds = timedelta(seconds=time.monotonic() - begun)
     context.log.info(describe(taken, seconds))
     return None

@@ -1,0 +1,82 @@
+"""Starts the emulator: ``python -m moderate.local.platform_api``."""
+
+import asyncio
+import logging
+import socket
+import sqlite3
+import sys
+
+import uvicorn
+from pydantic import ValidationError
+
+from moderate.local.platform_api.app import create_app
+from moderate.local.platform_api.config import EmulatorSettings
+
+WRONG_SETTINGS = 2
+CANNOT_START = 1
+# Requests that hang on purpose must not delay the end.
+SHUTDOWN_SECONDS = 2
+
+
+class Server(uvicorn.Server):
+    """A server that says where it listens, once it does."""
+
+    async def startup(
+        self, sockets: list[socket.socket] | None = None
+    ) -> None:
+        """Start to listen."""
+        await super().startup(sockets)
+        for server in self.servers if self.started else ():
+            host, port = server.sockets[0].getsockname()[:2]
+            sys.stdout.write(
+                f"platform API emulator ready on http://{host}:{port}\n"
+            )
+            sys.stdout.flush()
+
+
+def describe(error: ValidationError) -> str:
+    """Say what is wrong with the settings, by the variables' names."""
+    lines = ["The emulator's settings are wrong:"]
+    for one in error.errors(include_input=False, include_url=False):
+        name = "_".join(str(part) for part in one["loc"][:1]).upper()
+        inside = ".".join(str(part) for part in one["loc"][1:])
+        place = f"EMULATOR_{name}" + (f" ({inside})" if inside else "")
+        lines.append(f"  {place}: {one['msg']}")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Run until told to stop; returns the exit code."""
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    try:
+        settings = EmulatorSettings()
+    except ValidationError as error:
+        sys.stderr.write(describe(error) + "\n")
+        return WRONG_SETTINGS
+    try:
+        return asyncio.run(_serve(settings))
+    except (OSError, sqlite3.Error) as error:
+        sys.stderr.write(f"The emulator cannot start: {error}\n")
+        return CANNOT_START
+
+
+async def _serve(settings: EmulatorSettings) -> int:
+    server = Server(
+        uvicorn.Config(
+            create_app(settings),
+            host=settings.host,
+            port=settings.port,
+            access_log=False,
+            log_config=None,
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        )
+    )
+    await server.serve()
+    return 0 if server.started else CANNOT_START
+
+
+if __name__ == "__main__":
+    sys.exit(main())

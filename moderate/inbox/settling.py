@@ -6,12 +6,10 @@ that were waiting for it become due, or dead with it.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-
-from psycopg.types.json import Jsonb
 
 from moderate.inbox.database import Conn, fetch, run
 from moderate.inbox.model import Kind, NewItem, State, WorkItem
+from moderate.inbox.recording import insert_items
 
 
 def store_end(
@@ -25,7 +23,7 @@ def store_end(
     kind = kinds.get(item.kind)
     word = kind.final_word(item) if kind and kind.final_word else None
     if word:
-        fetch(conn, "record_items", items=Jsonb([asdict(word)]))
+        insert_items(conn, [word])
     if item.state == State.DONE:
         run(conn, "wake_waiters", id=item.id)
     else:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import timedelta
 
 from psycopg.types.json import Jsonb
@@ -28,10 +27,9 @@ from moderate.inbox.model import (
     State,
     WorkItem,
 )
+from moderate.inbox.recording import insert_items
 from moderate.inbox.settling import store_end
-
-RECORD_CHUNK = 2_000
-"""Rows that one insert statement carries at the most."""
+from moderate.inbox.storable import clean, storable_key
 
 LOOK_LIMIT = 200
 """Silent batches that one reconcile looks at, at the most."""
@@ -61,43 +59,26 @@ class Inbox:
     ) -> set[tuple[str, str]]:
         """Store events as items; one seen before is the same row.
 
-        An item that is born dead gets its final word here.
+        An item that is born dead gets its final word here. One that Postgres
+        can't hold (see ``storable``) is stored as born dead, so that it
+        takes no other event along.
 
         Returns:
-            Kind and key of those that were new.
+            Kind and key of those that were new, as they are stored.
         """
-        new: set[tuple[str, str]] = set()
-        for start in range(0, len(items), RECORD_CHUNK):
-            chunk = items[start : start + RECORD_CHUNK]
-            rows = fetch(
-                conn,
-                "record_items",
-                items=Jsonb([asdict(item) for item in chunk]),
-            )
-            new |= {(row["kind"], row["key"]) for row in rows}
-        self._final_words_of_born_dead(conn, items, new)
-        return new
-
-    def _final_words_of_born_dead(
-        self,
-        conn: Conn,
-        items: Sequence[NewItem],
-        new: set[tuple[str, str]],
-    ) -> None:
-        for item in items:
-            if item.state == State.DEAD and (item.kind, item.key) in new:
-                row = fetch_one(
-                    conn, "get_item_by_key", kind=item.kind, key=item.key
-                )
-                if row:
-                    store_end(conn, self.kinds, WorkItem(**row))
+        rows = insert_items(conn, items)
+        dead = [row["id"] for row in rows if row["state"] == State.DEAD]
+        for row in fetch(conn, "get_items", ids=dead) if dead else ():
+            store_end(conn, self.kinds, WorkItem(**row))
+        return {(row["kind"], row["key"]) for row in rows}
 
     def known_keys(
         self, conn: Conn, kind: str, keys: Sequence[str]
     ) -> set[str]:
         """Say which keys are items already, tombstones included."""
-        rows = fetch(conn, "known_keys", kind=kind, keys=list(keys))
-        return {row["key"] for row in rows}
+        stored = {storable_key(key): key for key in keys}
+        rows = fetch(conn, "known_keys", kind=kind, keys=list(stored))
+        return {stored[row["key"]] for row in rows}
 
     def dispatch(self, kinds: Iterable[str]) -> int:
         """Assign due items to batches, never more than there are slots.
@@ -284,7 +265,7 @@ class Inbox:
             "cancel_held_item",
             id=item.id,
             batch_id=item.batch_id,
-            outcome=Jsonb(outcome),
+            outcome=Jsonb(clean(outcome)),
         )
         if row:
             store_end(conn, self.kinds, WorkItem(**row))

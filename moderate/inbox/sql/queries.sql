@@ -4,18 +4,19 @@
 
 
 -- name: record_items
--- Insert new items; one that is already known is left as it is. Sorted, so
--- that two ticks that overlap can't wait for each other in a circle.
+-- Insert new items; one that is already known is left as it is. Sorted by
+-- code point, as the chunks are, so that two ticks that overlap can't wait for
+-- each other in a circle.
 INSERT INTO work_item
     (kind, key, payload, state, last_error, outcome, finished_at)
-SELECT kind, key, payload, state, last_error, outcome,
+SELECT kind, key, payload, state, error, outcome,
        CASE WHEN state <> 'pending' THEN clock_timestamp() END
   FROM jsonb_to_recordset(%(items)s)
     AS new (kind text, key text, payload jsonb, state text,
-            last_error text, outcome jsonb)
- ORDER BY kind, key
+            error text, outcome jsonb)
+ ORDER BY kind COLLATE "C", key COLLATE "C"
 ON CONFLICT (kind, key) DO NOTHING
-RETURNING kind, key;
+RETURNING id, kind, key, state;
 
 
 -- name: lock_dispatch
@@ -133,6 +134,14 @@ RETURNING item.*;
 UPDATE batch SET heartbeat_at = clock_timestamp()
  WHERE id = %(batch_id)s AND run_id = %(run_id)s AND state = 'running'
 RETURNING id;
+
+
+-- name: hold_batch
+-- Lock the batch of a run before its items, as the reconcile does; 0 rows: it
+-- was taken from the run.
+SELECT id FROM batch
+ WHERE id = %(batch_id)s AND run_id = %(run_id)s AND state = 'running'
+   FOR NO KEY UPDATE;
 
 
 -- name: begin_items
@@ -368,6 +377,11 @@ SELECT * FROM work_item
 -- name: get_item
 -- One item.
 SELECT * FROM work_item WHERE id = %(id)s;
+
+
+-- name: get_items
+-- Some items, in order.
+SELECT * FROM work_item WHERE id = ANY(%(ids)s) ORDER BY id;
 
 
 -- name: get_item_by_key

@@ -2,9 +2,14 @@
 
 Every transition carries the guard of the fence: batch, run and state. When
 it touches 0 rows the batch is no longer this run's, and the run must stop.
+
+The batch is locked before its items, here and by the reconcile: the two can't
+wait for each other in a circle, and threads of one run that end its last
+items see each other, so that one of them closes the batch.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -30,6 +35,7 @@ from moderate.inbox.model import (
     WorkItem,
 )
 from moderate.inbox.settling import store_end
+from moderate.inbox.storable import clean, clean_text
 
 
 class LeaseLostError(ModerateError):
@@ -81,7 +87,7 @@ class Lease:
             LeaseLostError: One of them is no longer this run's.
         """
         ids = [item.id for item in items]
-        with transaction(self.where) as conn:
+        with self._holding() as conn:
             begun = run(conn, "begin_items", ids=ids, **self._guard())
             if begun != len(ids):
                 raise self._lost()
@@ -127,13 +133,13 @@ class Lease:
         decision = self.kind.decide(error, item.failures)
         if isinstance(decision, Dead):
             return self._end(item, State.DEAD, outcome, error=reason)
-        with transaction(self.where) as conn:
+        with self._holding() as conn:
             row = fetch_one(
                 conn,
                 "postpone_item",
                 id=item.id,
                 delay=decision.delay,
-                error=reason,
+                error=clean_text(reason),
                 **self._guard(),
             )
             if row is None:
@@ -154,7 +160,7 @@ class Lease:
             LookupError: There is no such item.
             LeaseLostError: The item is no longer this run's.
         """
-        with transaction(self.where) as conn:
+        with self._holding() as conn:
             target = fetch_one(conn, "lock_target", kind=kind, key=key)
             if target is None:
                 msg = f"there is no item {kind} {key} to wait for"
@@ -171,7 +177,7 @@ class Lease:
                 "park_item",
                 id=item.id,
                 target=None if state == State.DONE else target["id"],
-                reason=reason,
+                reason=clean_text(reason),
                 **self._guard(),
             )
             if row is None:
@@ -191,6 +197,8 @@ class Lease:
         """
         ids = None if items is None else [item.id for item in items]
         with transaction(self.where) as conn:
+            if not run(conn, "hold_batch", **self._guard()):
+                return 0
             rows = fetch(
                 conn, "release_items", ids=ids, delay=delay, **self._guard()
             )
@@ -205,7 +213,7 @@ class Lease:
         *,
         error: str | None = None,
     ) -> Ended:
-        with transaction(self.where) as conn:
+        with self._holding() as conn:
             return self._end_in(conn, item, state, outcome, error)
 
     def _end_in(
@@ -221,8 +229,8 @@ class Lease:
             "finish_item",
             id=item.id,
             state=state,
-            outcome=None if outcome is None else Jsonb(outcome),
-            error=error,
+            outcome=None if outcome is None else Jsonb(clean(outcome)),
+            error=clean(error),
             failed=state == State.DEAD,
             **self._guard(),
         )
@@ -232,6 +240,18 @@ class Lease:
         word = store_end(conn, self.kinds, ended)
         self._close_if_empty(conn)
         return Ended(ended, word)
+
+    @contextmanager
+    def _holding(self) -> Iterator[Conn]:
+        """Open a transaction during which nobody takes the batch.
+
+        Raises:
+            LeaseLostError: It was taken from this run before.
+        """
+        with transaction(self.where) as conn:
+            if not run(conn, "hold_batch", **self._guard()):
+                raise self._lost()
+            yield conn
 
     def _close_if_empty(self, conn: Conn) -> None:
         run(conn, "close_empty_batch", batch_id=self.batch_id)

@@ -51,6 +51,9 @@ def main() -> int:
         level=logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
+    # They tell of every connection and of every request.
+    for noisy in ("pika", "httpx"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         settings = EmulatorSettings()
     except ValidationError as error:

@@ -1,6 +1,7 @@
 """What stands before the API: the gateway with its login and its checks."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import re
@@ -10,7 +11,7 @@ from urllib.parse import parse_qsl
 import httpx
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from moderate.local.platform_api.errors import (
@@ -21,7 +22,11 @@ from moderate.local.platform_api.errors import (
 )
 from moderate.local.platform_api.faults import RouteFault
 from moderate.local.platform_api.state import Platform
-from moderate.local.platform_api.tokens import RefusedTokenError, User
+from moderate.local.platform_api.tokens import (
+    KeycloakUnreachableError,
+    RefusedTokenError,
+    User,
+)
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +91,8 @@ class Gateway:
             refusal: Response | None = await self._login(scope, receive)
         elif PUBLIC.fullmatch(scope["path"]):
             refusal = None
-            await self._recognise(scope, headers)
+            with contextlib.suppress(KeycloakUnreachableError):
+                await self._recognise(scope, headers)
         else:
             refusal = await self._authorise(scope, headers)
         if refusal is not None:
@@ -117,7 +123,12 @@ class Gateway:
     ) -> Response | None:
         if "authorization" not in headers:
             return gateway_message(401, "Missing JWT token in request")
-        user = await self._recognise(scope, headers)
+        try:
+            user = await self._recognise(scope, headers)
+        except KeycloakUnreachableError as error:
+            log.warning("Keycloak can't be reached: %s", error)
+            message = f"Error while sending authz request: {error}"
+            return PlainTextResponse(message, 500)
         if user is None:
             return keycloak_refusal(401)
         return None if user.is_enabled else keycloak_refusal(403)

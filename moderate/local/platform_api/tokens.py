@@ -1,6 +1,6 @@
 """Keycloak's tokens: asked for on behalf of a user, and checked."""
 
-import logging
+import asyncio
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +10,6 @@ import jwt
 
 from moderate.local.platform_api.config import EmulatorSettings
 from moderate.local.platform_api.faults import FaultInjector
-
-log = logging.getLogger(__name__)
 
 ADMIN_ROLE = "api_admin"
 BASIC_ROLE = "api_basic_access"
@@ -24,6 +22,10 @@ KEYCLOAK_TIMEOUT_SECONDS = 5.0
 
 class RefusedTokenError(Exception):
     """A token that Keycloak would refuse."""
+
+
+class KeycloakUnreachableError(Exception):
+    """The realm's keys are not known and can't be asked for."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class Keycloak:
         )
         self._keys: dict[str, Any] = {}
         self._keys_read_at = -KEYS_REFRESH_SECONDS
+        self._keys_lock = asyncio.Lock()
         self._checked: dict[str, dict[str, Any]] = {}
 
     async def close(self) -> None:
@@ -94,6 +97,7 @@ class Keycloak:
 
         Raises:
             RefusedTokenError: It is not the realm's, was changed, or is over.
+            KeycloakUnreachableError: That can't be found out.
         """
         claims = self._checked.get(token)
         if claims is None:
@@ -141,25 +145,26 @@ class Keycloak:
 
     async def _key(self, key_id: str | None) -> Any:
         if key_id not in self._keys:
-            await self._read_keys()
+            # Who comes meanwhile waits for the keys instead of being refused.
+            async with self._keys_lock:
+                await self._read_keys(key_id)
         if key_id is None or key_id not in self._keys:
             message = "signed with a key that is not the realm's"
             raise RefusedTokenError(message)
         return self._keys[key_id]
 
-    async def _read_keys(self) -> None:
-        if time.monotonic() - self._keys_read_at < KEYS_REFRESH_SECONDS:
+    async def _read_keys(self, key_id: str | None) -> None:
+        age = time.monotonic() - self._keys_read_at
+        if key_id in self._keys or age < KEYS_REFRESH_SECONDS:
             return
-        self._keys_read_at = time.monotonic()
         try:
             answer = await self._client.get("/certs")
             answer.raise_for_status()
-            found = jwt.PyJWKSet.from_dict(answer.json())
-        except (httpx.HTTPError, ValueError, jwt.PyJWTError) as error:
-            log.warning("cannot read the realm's keys: %r", error)
-            return
+        except httpx.HTTPError as error:
+            raise KeycloakUnreachableError(repr(error)) from error
+        self._keys_read_at = time.monotonic()
         self._keys = {
             one.key_id: one.key
-            for one in found.keys
+            for one in jwt.PyJWKSet.from_dict(answer.json()).keys
             if one.key_id and one.algorithm_name == ALGORITHM
         }

@@ -30,7 +30,8 @@ SELECT pg_advisory_xact_lock(
 -- pending -> dispatched. Fill the free slots of a kind with due items, the
 -- longest due first, many to a batch; an item marked alone has a batch of its
 -- own. The first item's id and dispatch number make the run key, which is
--- new for ever, as dispatch numbers never go back.
+-- new for ever, as dispatch numbers never go back. The clock is read in a
+-- subquery, once, so that the index ends where items are not yet due.
 WITH free AS (
     SELECT greatest(0, %(slots)s - count(*)) AS slots
       FROM batch WHERE kind = %(kind)s AND state <> 'closed'
@@ -38,7 +39,7 @@ WITH free AS (
     SELECT id, dispatch, alone, next_attempt_at
       FROM work_item
      WHERE kind = %(kind)s AND state = 'pending' AND waits_for IS NULL
-       AND next_attempt_at <= clock_timestamp()
+       AND next_attempt_at <= (SELECT clock_timestamp())
      ORDER BY next_attempt_at, id
      LIMIT (SELECT slots * %(batch_size)s FROM free)
        FOR UPDATE SKIP LOCKED
@@ -60,8 +61,9 @@ WITH free AS (
       FROM grouped
 ), opened AS (
     INSERT INTO batch (kind, run_key)
-    SELECT DISTINCT %(kind)s::text, run_key FROM ranked
+    SELECT %(kind)s::text, run_key FROM ranked
      WHERE rank <= (SELECT slots FROM free)
+     GROUP BY run_key ORDER BY min(rank)
     RETURNING id, run_key
 )
 UPDATE work_item AS item
@@ -74,14 +76,15 @@ RETURNING item.id;
 
 
 -- name: unbound_batches
--- Batches whose run has not begun, with what a run request says of them.
-SELECT batch.id, batch.kind, batch.run_key, count(*) AS size,
-       min(item.id) AS item_id, min(item.key) AS item_key,
-       min(item.dispatch) AS dispatch
+-- Batches whose run has not begun, with what a run request says of them; the
+-- first item is the one that the run key is made of.
+SELECT DISTINCT ON (batch.id)
+       batch.id, batch.kind, batch.run_key,
+       count(*) OVER (PARTITION BY batch.id) AS size,
+       item.id AS item_id, item.key AS item_key, item.dispatch
   FROM batch JOIN work_item AS item ON item.batch_id = batch.id
  WHERE batch.kind = ANY(%(kinds)s) AND batch.state = 'dispatched'
- GROUP BY batch.id
- ORDER BY batch.id;
+ ORDER BY batch.id, item.next_attempt_at, item.id;
 
 
 -- name: bind_batch
@@ -236,7 +239,8 @@ RETURNING id;
 
 
 -- name: silent_batches
--- Batches that need a look: no heartbeat, or no run, for too long.
+-- Batches that need a look: no heartbeat, or no run, for too long. Those with
+-- a dead run come first: many that wait in Dagster's queue can't hide them.
 SELECT id, kind, state, run_key, run_id
   FROM batch
  WHERE kind = ANY(%(kinds)s)
@@ -244,7 +248,7 @@ SELECT id, kind, state, run_key, run_id
          AND heartbeat_at < clock_timestamp() - %(silence)s)
      OR (state = 'dispatched'
          AND created_at < clock_timestamp() - %(grace)s))
- ORDER BY id
+ ORDER BY state = 'running' DESC, id
  LIMIT %(limit)s;
 
 

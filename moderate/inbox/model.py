@@ -118,6 +118,14 @@ class OpenBatch:
         return self.state == "running"
 
 
+MAX_DOUBLINGS = 64
+"""Of a backoff; any base above a nanosecond has met its cap by then."""
+
+LONGEST_WAIT = timedelta(days=1)
+"""The longest wait that a peer is given; one asked for years, or for more
+than a timestamp holds, must not put an item off for ever."""
+
+
 @dataclass(frozen=True)
 class Backoff:
     """Waits between attempts: doubling, capped, with jitter.
@@ -135,9 +143,12 @@ class Backoff:
         chance: Callable[[], float] = random.random,
     ) -> timedelta:
         """Return the wait after the ``failures``-th failure (1 or more)."""
-        doublings = min(failures - 1, 32)
-        full: timedelta = min(self.cap, self.base * (1 << doublings))
-        return full * (1 - chance() / 2)
+        # As numbers, since a timedelta overflows where the cap still holds.
+        doubled = self.base.total_seconds() * 2.0 ** min(
+            failures - 1, MAX_DOUBLINGS
+        )
+        full = min(self.cap.total_seconds(), doubled)
+        return timedelta(seconds=full * (1 - chance() / 2))
 
 
 @dataclass(frozen=True)
@@ -200,4 +211,4 @@ class Kind:
         if failures + 1 >= self.max_failures:
             return Dead()
         delay = self.backoff.delay(failures + 1)
-        return Retry(max(delay, asked) if asked else delay)
+        return Retry(max(delay, min(asked or delay, LONGEST_WAIT)))

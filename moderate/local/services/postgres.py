@@ -6,6 +6,7 @@ import shutil
 import signal
 import stat
 import subprocess
+import tempfile
 from pathlib import Path
 
 import psycopg
@@ -17,7 +18,6 @@ from moderate.local.process import PartError, Process
 from moderate.local.services.base import Service
 
 SUPERUSER = "moderate"
-INBOX_DATABASE = "moderate"
 DAGSTER_DATABASE = "dagster"
 # Postgres refuses to run as root; Debian's package makes this user.
 UNPRIVILEGED_USER = "postgres"
@@ -82,18 +82,35 @@ class Postgres(Service):
         unfinished = self.folder / "data.unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(mode=0o700)
+        self._give_away(unfinished)
+        with tempfile.NamedTemporaryFile("w", dir=self.folder) as password:
+            password.write(self._password)
+            password.flush()
+            self._give_away(password.name)
+            made = self._initdb(unfinished, password.name)
+        if made.returncode != 0:
+            reason = f"initdb ended with exit code {made.returncode}"
+            raise PartError(self.name, reason, tail=made.stderr)
+        unfinished.rename(self.data)
+
+    @staticmethod
+    def _give_away(path: Path | str) -> None:
         if os.geteuid() == 0:
-            shutil.chown(unfinished, UNPRIVILEGED_USER)
-        made = subprocess.run(
+            shutil.chown(path, UNPRIVILEGED_USER)
+
+    def _initdb(
+        self, data: Path, password_file: str
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
             [
                 *_unprivileged(self.folder),
                 str(install.locate(install.POSTGRES) / "initdb"),
-                *("--pgdata", str(unfinished), "--username", SUPERUSER),
-                *("--pwfile", "/dev/stdin", "--auth", "scram-sha-256"),
+                *("--pgdata", str(data), "--username", SUPERUSER),
+                *("--pwfile", password_file, "--auth", "scram-sha-256"),
                 *("--encoding", "UTF8", "--locale", "C.UTF-8"),
                 *(() if self._durable else ("--no-sync",)),
             ],
-            input=f"{self._password}\n",
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             env=self.server_environment(),
@@ -101,10 +118,6 @@ class Postgres(Service):
             timeout=INITDB_TIMEOUT_SECONDS,
             check=False,
         )
-        if made.returncode != 0:
-            reason = f"initdb ended with exit code {made.returncode}"
-            raise PartError(self.name, reason, tail=made.stderr)
-        unfinished.rename(self.data)
 
     def make_process(self) -> Process:
         """The postmaster."""
@@ -116,11 +129,9 @@ class Postgres(Service):
             "logging_collector": "off",
         }
         if not self._durable:
-            settings |= {
-                "fsync": "off",
-                "synchronous_commit": "off",
-                "full_page_writes": "off",
-            }
+            # Not `synchronous_commit`: without it a killed server forgets
+            # what it has just confirmed.
+            settings |= {"fsync": "off", "full_page_writes": "off"}
         options = [f"--{key}={value}" for key, value in settings.items()]
         programs = install.locate(install.POSTGRES)
         return Process(
@@ -139,9 +150,8 @@ class Postgres(Service):
         )
 
     def settle(self) -> None:
-        """Make our two databases."""
-        for database in (INBOX_DATABASE, DAGSTER_DATABASE):
-            self.create_database(database)
+        """Make the database of Dagster; the inbox makes its own."""
+        self.create_database(DAGSTER_DATABASE)
 
     def create_database(self, name: str, *, template: str = "") -> None:
         """Make the database ``name`` unless there is one.

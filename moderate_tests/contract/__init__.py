@@ -1,0 +1,1 @@
+"""What every implementation of one protocol must do, case by case."""

@@ -1,0 +1,1 @@
+"""The contract of launchers: the same cases on each of them."""

@@ -1,0 +1,1 @@
+"""Rules of the analyses: outcomes, names, logs, the process launcher."""

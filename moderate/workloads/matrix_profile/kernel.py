@@ -15,16 +15,25 @@ Two things differ from the published form, both for the sake of exactness:
   dropped far below one met before. Otherwise a single spike of 1e9, as faulty
   meters write them, would spoil all that comes after it.
 
-It is compiled on import, which takes a second; nothing is cached on disk, so
-there is nothing that could be stale, unwritable or tampered with. The loops
-over the lanes are written so that LLVM makes vector instructions of them: a
-maximum would not become one, counting what is above a bound does.
+The loops over the lanes are written so that LLVM makes vector instructions of
+them: a maximum would not become one, counting what is above a bound does.
+
+It is compiled on import, which takes a second. Where Python may keep its own
+compiled files, beside this one, numba keeps its too, and the next process is
+spared that second; they are as safe as those, and numba tells by the source,
+its own version and the processor whether they fit. Where nothing can be
+written, as in a container with a read-only file system, nothing is kept.
 """
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 _Floats = NDArray[np.float64]
 _Integers = NDArray[np.int64]
 
@@ -34,11 +43,30 @@ _SIGNATURE = (
 )
 
 
-# No NaN and no infinity ever enters; sums may be reordered.
-_FAST = {"contract", "nnan", "ninf", "nsz", "reassoc"}
+def _compiled(*signature: str) -> Callable[[_Function], _Function]:
+    """Compiles a function, and keeps the result where that is possible."""
+    compiled = partial(
+        njit,
+        *signature,
+        nogil=True,
+        # No NaN and no infinity ever enters; sums may be reordered.
+        fastmath={"contract", "nnan", "ninf", "nsz", "reassoc"},
+        error_model="numpy",
+    )
+
+    def decorate(function: _Function) -> _Function:
+        wrap: Any
+        try:
+            wrap = compiled(cache=True)(function)
+        except RuntimeError:
+            # numba found no folder that it may write to.
+            wrap = compiled()(function)
+        return cast("_Function", wrap)
+
+    return decorate
 
 
-@njit(nogil=True, fastmath=_FAST, error_model="numpy")
+@_compiled()
 def _dot_products(
     x: _Floats, mean: _Floats, m: int, i: int, j: int, cov: _Floats
 ) -> None:
@@ -52,7 +80,7 @@ def _dot_products(
             cov[lane] += a * (entering[lane] - means[lane])
 
 
-@njit(nogil=True, fastmath=_FAST, error_model="numpy")
+@_compiled()
 def _keep_best(
     corr: _Floats, i: int, j: int, best: _Floats, index: _Integers
 ) -> None:
@@ -79,7 +107,7 @@ def _keep_best(
                 index[i] = j + lane
 
 
-@njit(_SIGNATURE, nogil=True, fastmath=_FAST, error_model="numpy")
+@_compiled(_SIGNATURE)
 def scan(  # noqa: PLR0917 (compiled functions take no keywords)
     x: _Floats,
     mean: _Floats,

@@ -24,6 +24,7 @@ CONTEXT_FIELDS = ("run_id", "kind", "item")
 # Libraries that repeat what our own errors say, or log every request.
 _QUIETER = MappingProxyType(
     {
+        "alembic": logging.WARNING,
         "boto3": logging.WARNING,
         "botocore": logging.WARNING,
         "httpcore": logging.WARNING,

@@ -1,0 +1,1 @@
+"""Flows through their sensors and runs, with real services."""

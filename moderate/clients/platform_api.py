@@ -37,14 +37,33 @@ from moderate.clients.platform_models import (
     Asset,
     AssetObject,
     DidAnswer,
+    DidExists,
     Job,
     JobResults,
     ProofAnswer,
+    ProofExists,
     Task,
+    TaskStarted,
+    TaskState,
 )
 from moderate.clients.tokens import Token, TokenAuth
 from moderate.errors import TemporaryError
 from moderate.redaction import Redactor
+
+__all__ = [
+    "Asset",
+    "AssetObject",
+    "DidAnswer",
+    "DidExists",
+    "Job",
+    "JobResults",
+    "PlatformApi",
+    "ProofAnswer",
+    "ProofExists",
+    "Task",
+    "TaskStarted",
+    "TaskState",
+]
 
 PAGE_LIMIT = 100
 """Most objects that the API lists at once."""

@@ -73,7 +73,10 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             reply(self)
 
-    do_GET = do_POST = do_PATCH = _answer  # noqa: N815 - the server asks so
+    def __getattr__(self, name: str) -> Callable[[], None]:
+        if name.startswith("do_"):  # Whatever the method.
+            return self._answer
+        raise AttributeError(name)
 
     def reply(self, reply: Reply) -> None:
         content = reply.content()
@@ -82,7 +85,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("content-length", str(len(content)))
         self.end_headers()
-        self.wfile.write(content)
+        if self.command != "HEAD":
+            self.wfile.write(content)
 
     def log_message(self, *args: object) -> None:
         """Keep silent."""

@@ -15,7 +15,7 @@ from datetime import timedelta
 
 from psycopg.types.json import Jsonb
 
-from moderate.errors import ModerateError
+from moderate.errors import ModerateError, PermanentError
 from moderate.inbox.database import (
     Address,
     Conn,
@@ -158,6 +158,8 @@ class Lease:
 
         Raises:
             LookupError: There is no such item.
+            PermanentError: That one waits for this one in turn, so that
+                neither would ever be due.
             LeaseLostError: The item is no longer this run's.
         """
         with self._holding() as conn:
@@ -172,18 +174,27 @@ class Lease:
                     f" ({target['last_error'] or 'no reason recorded'})"
                 )
                 return self._end_in(conn, item, State.DEAD, None, why)
-            row = fetch_one(
-                conn,
-                "park_item",
-                id=item.id,
-                target=None if state == State.DONE else target["id"],
-                reason=clean_text(reason),
-                **self._guard(),
-            )
-            if row is None:
-                raise self._lost()
-            self._close_if_empty(conn)
+            awaited = None if state == State.DONE else int(target["id"])
+            self._park(conn, item, awaited, reason)
         return None
+
+    def _park(
+        self, conn: Conn, item: WorkItem, target: int | None, reason: str
+    ) -> None:
+        row = fetch_one(
+            conn,
+            "park_item",
+            id=item.id,
+            target=target,
+            reason=clean_text(reason),
+            **self._guard(),
+        )
+        if row is None:
+            raise self._lost()
+        if run(conn, "waits_for_itself", id=item.id):
+            msg = f"{item.kind} {item.key} would wait for itself in a circle"
+            raise PermanentError(msg)
+        self._close_if_empty(conn)
 
     def release(
         self,

@@ -210,6 +210,18 @@ UPDATE work_item
 RETURNING id;
 
 
+-- name: waits_for_itself
+-- Whether a parked item waits for itself by way of others. Asked after it was
+-- parked: of two that park at once the second one sees the first, as each
+-- holds the item that it waits for.
+WITH RECURSIVE chain AS (
+    SELECT waits_for AS id FROM work_item WHERE id = %(id)s
+    UNION
+    SELECT item.waits_for FROM work_item AS item JOIN chain USING (id)
+)
+SELECT id FROM chain WHERE id = %(id)s;
+
+
 -- name: wake_waiters
 -- What an item was waiting for is done: it is due.
 UPDATE work_item

@@ -13,11 +13,13 @@ Nothing is tried again here, except once after a renewed token (see
 """
 
 import json
+import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -196,6 +198,7 @@ class HttpClient:
             auth=auth,
             timeout=self._timeouts.to_httpx(),
             transport=transport,
+            verify=_tls(),
             follow_redirects=False,
             cookies=_no_cookies(),
             limits=httpx.Limits(
@@ -342,6 +345,12 @@ def _said(body: Any) -> str:
         return ""
     named = ("detail", "message", "error_description", "error", "error_msg")
     return next((str(body[k]) for k in named if body.get(k)), "")
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Return the one context of all clients: loading it takes a while."""
+    return httpx.create_ssl_context()
 
 
 def _no_cookies() -> CookieJar:

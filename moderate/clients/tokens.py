@@ -49,10 +49,17 @@ class TokenAuth(httpx.Auth):
 
     Args:
         login: Gets a new token; raises only ``TemporaryError``.
+        clock: Seconds that never go back.
     """
 
-    def __init__(self, login: Callable[[], Token]) -> None:
+    def __init__(
+        self,
+        login: Callable[[], Token],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._login = login
+        self._clock = clock
         self._lock = threading.Lock()
         self._held: _Held | None = None
         self._failed: _FailedLogin | None = None
@@ -76,22 +83,18 @@ class TokenAuth(httpx.Auth):
     def _token(self, refused: str | None = None) -> str:
         with self._lock:
             held = self._held
-            if (
-                held
-                and held.value != refused
-                and time.monotonic() < held.until
-            ):
+            if held and held.value != refused and self._clock() < held.until:
                 return held.value
             self._held = self._renewed()
             return self._held.value
 
     def _renewed(self) -> _Held:
         self._raise_if_paused()
-        begun = time.monotonic()
+        begun = self._clock()
         try:
             token = self._login()
         except TemporaryError as error:
-            until = time.monotonic() + LOGIN_PAUSE_SECONDS
+            until = self._clock() + LOGIN_PAUSE_SECONDS
             self._failed = _FailedLogin(error, until)
             raise
         margin = min(RENEWAL_MARGIN_SECONDS, token.lifetime / 2)
@@ -101,7 +104,7 @@ class TokenAuth(httpx.Auth):
 
     def _raise_if_paused(self) -> None:
         failed = self._failed
-        left = failed.until - time.monotonic() if failed else 0.0
+        left = failed.until - self._clock() if failed else 0.0
         if failed and left > 0:
             rejected = isinstance(failed.error, CredentialsRejected)
             kind = CredentialsRejected if rejected else TemporaryError

@@ -3,7 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
+from pydantic import SecretStr
 
+from moderate.clients.http import Timeouts
+from moderate.clients.platform_api import PlatformApi
+from moderate_tests.unit.clients.gateway import PASSWORD, Gateway
 from moderate_tests.unit.clients.peer import Peer, serving
 
 
@@ -11,3 +15,20 @@ from moderate_tests.unit.clients.peer import Peer, serving
 def peer() -> Iterator[Peer]:
     with serving() as running:
         yield running
+
+
+@pytest.fixture
+def gateway(peer: Peer) -> Gateway:
+    return Gateway(peer)
+
+
+@pytest.fixture
+def api(peer: Peer) -> Iterator[PlatformApi]:
+    client = PlatformApi(
+        peer.url,
+        "workflows",
+        SecretStr(PASSWORD),
+        timeouts=Timeouts(connect=1, read=0.3),
+    )
+    with client:
+        yield client

@@ -1,0 +1,1 @@
+"""What the service costs: run by `task bench`, never by a timed test."""

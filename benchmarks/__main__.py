@@ -1,0 +1,42 @@
+"""``python -m benchmarks [NAME ...]``: measure and print a table."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks import code_location, intake
+from benchmarks.report import Row, Suite, machine, markdown
+
+SUITES = (
+    Suite("code-location", code_location.measure),
+    Suite("intake", intake.measure),
+)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the chosen suites, all by default."""
+    names = [suite.name for suite in SUITES]
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=str(names))
+    parser.add_argument("--output", type=Path, help="write the table here")
+    options = parser.parse_args(arguments)
+    if unknown := set(options.names) - set(names):
+        parser.error(f"no suite named {', '.join(sorted(unknown))}: {names}")
+    text = f"{machine()}\n\n{markdown(_rows(options.names))}\n"
+    print(text)
+    if options.output:
+        options.output.write_text(text)
+
+
+def _rows(names: Sequence[str]) -> list[Row]:
+    rows: list[Row] = []
+    for suite in SUITES:
+        if not names or suite.name in names:
+            print(f"measuring {suite.name} …", file=sys.stderr)
+            rows += suite.measure()
+    return rows
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

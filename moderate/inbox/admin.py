@@ -105,13 +105,13 @@ def drop_item(
     Returns:
         ``False`` if it is at work or was dropped before.
     """
-    before = get_item(conn, item_id)
+    before = fetch_one(conn, "lock_item", id=item_id)
     row = fetch_one(conn, "drop_item", id=item_id)
     if row is None or before is None:
         return False
     run(conn, "audit", item_id=item_id, action=DROP, who=who, why=why)
-    if before.state == State.PENDING:
-        ended = WorkItem(**{**row, "payload": before.payload})
+    if before["state"] == State.PENDING:
+        ended = WorkItem(**{**row, "payload": before["payload"]})
         store_end(conn, kinds, ended)
     return True
 
@@ -121,4 +121,12 @@ def prune_done(
 ) -> int:
     """Turn done items past ``age`` into tombstones; say how many."""
     rows = fetch(conn, "prune_done", kind=kind, age=age, limit=limit)
+    return len(rows)
+
+
+def prune_batches(
+    conn: Conn, kind: str, *, age: timedelta, limit: int = 10_000
+) -> int:
+    """Forget the leases of a kind that ended before ``age``; say how many."""
+    rows = fetch(conn, "prune_batches", kind=kind, age=age, limit=limit)
     return len(rows)

@@ -354,12 +354,29 @@ RETURNING *;
 UPDATE work_item
    SET state = CASE WHEN state = 'pending' THEN 'cancelled' ELSE state END,
        finished_at = coalesce(finished_at, clock_timestamp()),
-       payload = '{}', waits_for = NULL,
+       payload = '{}', outcome = NULL, waits_for = NULL,
        dropped_at = clock_timestamp(), updated_at = clock_timestamp()
  WHERE id = %(id)s
    AND state IN ('dead', 'cancelled', 'done', 'pending')
    AND dropped_at IS NULL
 RETURNING *;
+
+
+-- name: lock_item
+-- One item, held until the end of the transaction.
+SELECT * FROM work_item WHERE id = %(id)s FOR UPDATE;
+
+
+-- name: prune_batches
+-- Forget closed batches, by age. Run keys stay new all the same, as they are
+-- made of dispatch numbers.
+DELETE FROM batch
+ WHERE id IN (
+    SELECT id FROM batch
+     WHERE kind = %(kind)s AND state = 'closed'
+       AND closed_at < clock_timestamp() - %(age)s
+     ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+RETURNING id;
 
 
 -- name: prune_done
@@ -436,8 +453,12 @@ SELECT value, version FROM cursor WHERE name = %(name)s;
 
 
 -- name: create_cursor
--- The first write of a cursor; 0 rows: somebody was first.
-INSERT INTO cursor (name, value) VALUES (%(name)s, %(value)s)
+-- The first write of a cursor; 0 rows: somebody was first. Its versions begin
+-- at the time in microseconds: a cursor that was forgotten and written anew is
+-- never taken for the one that a tick has read before.
+INSERT INTO cursor (name, value, version)
+VALUES (%(name)s, %(value)s,
+        (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)
 ON CONFLICT (name) DO NOTHING
 RETURNING version;
 

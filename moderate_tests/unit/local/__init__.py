@@ -1,0 +1,1 @@
+"""Rules of the local stack that need no running part."""

@@ -1,0 +1,173 @@
+"""What Keycloak may say, and what it means to us."""
+
+import pytest
+from pydantic import SecretStr
+
+from moderate.clients.errors import CredentialsRejected, UnreadableAnswer
+from moderate.clients.keycloak import KeycloakAdminClient
+from moderate.errors import ModerateError, PermanentError, TemporaryError
+from moderate_tests.unit.clients.peer import Peer, Raw, Reply, Request, reset
+
+PASSWORD = "canary-Zx9/secret"
+TOKEN_PATH = "/realms/master/protocol/openid-connect/token"
+
+
+class Keycloak:
+    """A scripted server: a login, then a count.
+
+    Attributes:
+        count: The answer to the count.
+        refresh: The answer to a renewal of the token.
+        forgotten: Tokens given out so far are worth nothing.
+    """
+
+    def __init__(self, peer: Peer) -> None:
+        self.peer = peer
+        self.login: Reply | Raw | None = None
+        self.count: Reply | Raw = Reply(200, 7)
+        self.refresh = Reply(400, {"error": "invalid_grant"})
+        self.lifetime = 60
+        self.logins = 0
+        self._valid = ""
+        peer.answer = self._answer
+
+    def forget(self) -> None:
+        self._valid = ""
+
+    def _answer(self, request: Request) -> Reply | Raw:
+        if request.path == TOKEN_PATH:
+            return self._token(request)
+        if request.headers["authorization"] != f"Bearer {self._valid}":
+            return Reply(401, {"error": "HTTP 401 Unauthorized"})
+        return self.count
+
+    def _token(self, request: Request) -> Reply | Raw:
+        if b"grant_type=refresh_token" in request.body:
+            return self.refresh
+        if self.login:
+            return self.login
+        self.logins += 1
+        self._valid = f"t{self.logins}"
+        return Reply(
+            200,
+            {
+                "access_token": self._valid,
+                "refresh_token": "r",
+                "expires_in": self.lifetime,
+            },
+        )
+
+
+@pytest.fixture
+def server(peer: Peer) -> Keycloak:
+    return Keycloak(peer)
+
+
+@pytest.fixture
+def client(server: Keycloak) -> KeycloakAdminClient:
+    return KeycloakAdminClient(
+        server.peer.url, "admin", SecretStr(PASSWORD), "moderate", timeout=1
+    )
+
+
+def test_users_of_the_realm_are_counted_with_one_login(
+    server: Keycloak, client: KeycloakAdminClient
+) -> None:
+    client.ping()
+    assert client.count_users() == client.count_users() == 7
+    assert server.logins == 1
+    assert server.peer.seen[-1].path == "/admin/realms/moderate/users/count"
+
+
+def test_a_login_that_keycloak_forgot_is_made_anew_once(
+    server: Keycloak, client: KeycloakAdminClient
+) -> None:
+    """After its restart a token may be in time and yet worth nothing."""
+    client.count_users()
+    server.forget()
+    assert client.count_users() == 7
+    assert server.logins == 2
+
+
+def test_a_token_that_cannot_be_renewed_is_got_anew(
+    server: Keycloak, client: KeycloakAdminClient
+) -> None:
+    server.lifetime = 0
+    client.count_users()
+    assert client.count_users() == 7
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, CredentialsRejected),
+        (401, CredentialsRejected),
+        (403, CredentialsRejected),
+        (404, TemporaryError),
+        (409, PermanentError),
+        (429, TemporaryError),
+        (500, TemporaryError),
+        (503, TemporaryError),
+    ],
+)
+def test_a_refusal_is_a_kind_and_names_the_settings_at_fault(
+    server: Keycloak,
+    client: KeycloakAdminClient,
+    status: int,
+    kind: type[ModerateError],
+) -> None:
+    server.count = Reply(status, {"error": PASSWORD})
+    with pytest.raises(kind) as caught:
+        client.count_users()
+    assert caught.type is kind
+    assert ("KEYCLOAK_" in str(caught.value)) == (status in range(400, 405))
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("login", "kind"),
+    [
+        (Reply(401, {"error": "invalid_grant"}), CredentialsRejected),
+        (Reply(400, {"error": "invalid_grant"}), CredentialsRejected),
+        (Reply(503, text="starting"), TemporaryError),
+        (Reply(200, text="<html>"), UnreadableAnswer),
+        (Reply(200, {}), UnreadableAnswer),
+        (reset, TemporaryError),
+    ],
+)
+def test_a_failed_login_is_told_and_the_next_call_tries_again(
+    server: Keycloak,
+    client: KeycloakAdminClient,
+    login: Reply | Raw,
+    kind: type[TemporaryError],
+) -> None:
+    server.login = login
+    for call in (client.ping, client.count_users):
+        with pytest.raises(TemporaryError) as caught:
+            call()
+        assert caught.type is kind
+    server.login = None
+    assert client.count_users() == 7
+
+
+@pytest.mark.parametrize("count", [Reply(200, text="<html>"), Reply(200, {})])
+def test_a_count_that_is_none_is_unreadable(
+    server: Keycloak, client: KeycloakAdminClient, count: Reply
+) -> None:
+    server.count = count
+    with pytest.raises(UnreadableAnswer):
+        client.count_users()
+
+
+def test_a_broken_connection_is_temporary(
+    server: Keycloak, client: KeycloakAdminClient
+) -> None:
+    server.count = reset
+    with pytest.raises(TemporaryError, match="count users"):
+        client.count_users()
+
+
+def test_the_client_does_not_show_its_password(
+    client: KeycloakAdminClient,
+) -> None:
+    assert "canary" not in repr(vars(client))

@@ -8,6 +8,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from moderate.clients.errors import CredentialsRejected
 from moderate.clients.object_storage import ObjectStorage
 from moderate.errors import PermanentError
 from moderate.local.services.base import Service
@@ -87,3 +88,13 @@ def test_a_missing_bucket_or_object_is_permanent(
         storage.get(bucket, key, max_bytes=10)
     with pytest.raises(PermanentError, match="NoSuchBucket"):
         storage.put(f"no-{uuid4()}", key, b"x", "text/plain")
+
+
+def test_a_wrong_secret_kills_nothing(
+    s3: Service, bucket: str, key: str
+) -> None:
+    wrong = client(s3, S3_SECRET_ACCESS_KEY="wrong-secret")
+    with pytest.raises(CredentialsRejected):
+        wrong.put(bucket, key, b"x", "text/plain")
+    with pytest.raises(CredentialsRejected):
+        wrong.head(bucket, key)

@@ -20,6 +20,8 @@ _TIME_STEPS = (
     *(_HOUR * h for h in (1, 3, 6, 12)),
     *(_DAY * d for d in (1, 2, 7, 14)),
 )
+# Weeks begin on Mondays, such as the 5th of January 1970.
+_MONDAY = 4 * _DAY
 _MONTH_STEPS = (1, 2, 3, 6, 12, 24, 60, 120)
 
 
@@ -151,7 +153,7 @@ def _time_marks(
 ) -> Sequence[tuple[int, str]]:
     for step in _TIME_STEPS:
         if (end - start) / step <= wanted:
-            first = -(-start // step) * step
+            first = start + (_MONDAY - start) % step
             pattern = "%d %b" if step >= _DAY else "%d %b %H:%M"
             return [
                 (micros, _date(micros).strftime(pattern))

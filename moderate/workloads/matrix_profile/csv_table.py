@@ -14,7 +14,7 @@ from moderate.workloads.matrix_profile.times import Times, parse_times
 from moderate.workloads.matrix_profile.values import parse_values
 
 # What is read to learn the layout, and the longest line that is believed.
-SAMPLE_BYTES = 256 * 1024
+SAMPLE_BYTES = 1024 * 1024
 LONGEST_LINE = 1024 * 1024
 
 _BINARY_KINDS = {

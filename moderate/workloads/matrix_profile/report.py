@@ -37,9 +37,10 @@ NARROWEST_BAND = 2.5
 LABEL_WIDTH = 26
 MINI_BOX = chart.Box(4, 6, 312, 96)
 
-# Values beyond this many are drawn from lows and highs of small groups, so
-# that a file stays below 1.5 MB.
+# More values than this travel as lows and highs of so many groups, so that a
+# file stays below 1.5 MB.
 DETAILED = 131_072
+GROUPS = 98_304
 # Values travel as 16-bit numbers: the highest one means missing.
 _LEVELS = 65_534
 _MISSING = 65_535
@@ -280,7 +281,7 @@ def _packed(values: NDArray[np.float64]) -> dict[str, Any]:
     low, high = (
         (float(finite.min()), float(finite.max())) if finite.size else (0, 0)
     )
-    group = -(-values.size // DETAILED)
+    group = 1 if values.size <= DETAILED else -(-values.size // GROUPS)
     packed: dict[str, Any] = {"low": low, "high": high, "group": group}
     if group == 1:
         packed["lows"] = _encoded(values, low, high)

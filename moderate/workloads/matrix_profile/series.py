@@ -25,6 +25,13 @@ NEARLY_ROUND = 0.02
 SUSPICIOUS_SHARE = 0.05
 
 _SECOND = MICROSECONDS
+# Seconds in a unit, and its name for one and for several.
+_UNITS = (
+    (604_800, "week", "weeks"),
+    (86_400, "day", "days"),
+    (3600, "h", "h"),
+    (60, "min", "min"),
+)
 _ROUND_STEPS = tuple(
     seconds * _SECOND
     for seconds in (
@@ -77,15 +84,13 @@ def _clock_time(micros: int) -> datetime:
 def duration_text(micros: int) -> str:
     """Writes a length of time: ``15 min``, ``1 day``, ``1.5 h``."""
     seconds = micros / MICROSECONDS
-    units = ((604_800, "week"), (86_400, "day"), (3600, "h"), (60, "min"))
-    for length, name in units:
+    for length, one, several in _UNITS:
         if seconds >= length and seconds % length == 0:
             number = int(seconds // length)
-            plural = "s" if number > 1 and len(name) > 3 else ""
-            return f"{number:,} {name}{plural}"
-    for length, name in units[1:]:
+            return f"{number:,} {one if number == 1 else several}"
+    for length, _, several in _UNITS[1:]:
         if seconds >= 2 * length:
-            return f"{seconds / length:.3g} {name}".replace("day", "days")
+            return f"{seconds / length:.3g} {several}"
     return f"{seconds:.3g} s"
 
 

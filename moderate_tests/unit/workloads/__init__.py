@@ -1,0 +1,1 @@
+"""Rules of the matrix profile workload's modules."""

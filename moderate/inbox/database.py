@@ -2,10 +2,11 @@
 
 import atexit
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
+from threading import Lock
 from typing import Any
 
 import psycopg
@@ -31,6 +32,15 @@ LOCK_TIMEOUT = timedelta(seconds=5)
 
 IDLE_IN_TRANSACTION_TIMEOUT = timedelta(seconds=30)
 """After which the server ends a transaction that a hung process left open."""
+
+UNAVAILABLE = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.errors.IdleInTransactionSessionTimeout,
+    # A standby after a failover, until the address points at the new server.
+    psycopg.errors.ReadOnlySqlTransaction,
+)
+"""Errors of the database's, not of ours: they pass."""
 
 Row = DictRow
 Conn = Connection[Row]
@@ -89,6 +99,9 @@ def bounded(conninfo: str) -> str:
         f" -c lock_timeout={_milliseconds(LOCK_TIMEOUT)}"
         " -c idle_in_transaction_session_timeout="
         f"{_milliseconds(IDLE_IN_TRANSACTION_TIMEOUT)}"
+        # What the server's own settings say must not matter here: a guard
+        # has to see what was committed before it, and times are UTC.
+        r" -c default_transaction_isolation=read\ committed -c TimeZone=UTC"
     )
     return make_conninfo(
         conninfo,
@@ -103,20 +116,28 @@ def bounded(conninfo: str) -> str:
     )
 
 
-@cache
 def pool_of(where: Address) -> ConnectionPool[Conn]:
     """Return this process's pool for ``where``; opened at first use."""
+    with _opening:
+        return _open_pool(where)
+
+
+_opening = Lock()
+"""Threads that come first together share one pool."""
+
+
+@cache
+def _open_pool(where: Address) -> ConnectionPool[Conn]:
     pool: ConnectionPool[Conn] = ConnectionPool(
         bounded(where.conninfo),
         min_size=0,
         max_size=where.pool_size,
         max_idle=60,
         timeout=POOL_WAIT.total_seconds(),
-        reconnect_timeout=CONNECT_TIMEOUT.total_seconds(),
+        # No longer than a caller waits: while one attempt goes on with ever
+        # longer pauses, the pool begins no other.
+        reconnect_timeout=POOL_WAIT.total_seconds(),
         kwargs={"row_factory": dict_row},
-        # A connection that a restarted server cut is replaced, not handed
-        # out.
-        check=ConnectionPool.check_connection,
         open=True,
         name="inbox",
     )
@@ -132,17 +153,47 @@ def transaction(where: Address) -> Iterator[Conn]:
         InboxUnavailableError: The database can't be reached or is too slow.
     """
     try:
-        with pool_of(where).connection() as conn:
+        with _connection(pool_of(where)) as conn:
             yield conn
     except PoolTimeout as error:
-        msg = "the inbox's database gives no connection: is Postgres up?"
+        msg = f"the inbox's database gives no connection: {_why_none(where)}"
         raise InboxUnavailableError(msg) from error
-    except (
-        psycopg.OperationalError,
-        psycopg.InterfaceError,
-    ) as error:
+    except UNAVAILABLE as error:
         msg = f"the inbox's database failed: {_first_line(error)}"
         raise InboxUnavailableError(msg) from error
+
+
+@contextmanager
+def _connection(pool: ConnectionPool[Conn]) -> Iterator[Conn]:
+    """Take a connection that works.
+
+    The first one that a restarted server has cut has all of them replaced;
+    the pool's own check would pause for a second or more at each.
+    """
+    with ExitStack() as stack:
+        conn = stack.enter_context(pool.connection())
+        if _is_cut(conn):
+            stack.close()
+            pool.check()
+            conn = stack.enter_context(pool.connection())
+        yield conn
+
+
+def _is_cut(conn: Conn) -> bool:
+    try:
+        ConnectionPool.check_connection(conn)
+    except psycopg.OperationalError:
+        return True
+    return False
+
+
+def _why_none(where: Address) -> str:
+    """Ask for a connection past the pool, which doesn't say what is wrong."""
+    try:
+        psycopg.connect(bounded(where.conninfo)).close()
+    except psycopg.OperationalError as error:
+        return _first_line(error)
+    return f"all {where.pool_size} of this process are in use"
 
 
 def _first_line(error: Exception) -> str:

@@ -8,27 +8,12 @@ import pytest
 from moderate.inbox.database import Address, pool_of
 from moderate.inbox.migrate import migrate
 from moderate.inbox.store import Inbox
-from moderate.local.ports import free_port
 from moderate.local.services.postgres import Postgres
 from moderate_tests.integration.inbox.world import KINDS
 
 TEMPLATE = "inbox_template"
 CONNECTIONS = 12
 """Enough for eight racing threads and those who watch them."""
-
-
-@pytest.fixture(scope="session")
-def postgres_server(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Postgres]:
-    server = Postgres(
-        tmp_path_factory.mktemp("postgres"),
-        port=free_port(),
-        password="secret",
-        durable=False,
-    )
-    with server:
-        yield server
 
 
 @pytest.fixture(scope="session")

@@ -33,6 +33,7 @@ from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
+CANNOT_START = 127  # As a shell says it.
 KILL_INTERVAL = 0.02  # seconds between two rounds of killing what is left
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -100,7 +101,11 @@ class Guard:
         if os.getppid() != self._options.supervisor:
             return None  # It ended before we could watch it.
         prctl(PR_SET_CHILD_SUBREAPER, 1)
-        self._start()
+        try:
+            self._start()
+        except OSError as error:
+            sys.stderr.write(f"{self._options.command[0]}: {error}\n")
+            return self._report(f"ended {CANNOT_START}")
         poller = select.poll()
         poller.register(self._supervisor, select.POLLIN)
         poller.register(self._signals, select.POLLIN)

@@ -10,7 +10,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -193,18 +192,3 @@ def _run(command: list[str], say: Callable[[str], None]) -> None:
             f"{shlex.join(command)} ended with exit code "
             f"{process.returncode}:\n{shown}"
         )
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Install what the stack (or, with ``tests``, the tests) needs."""
-    given = sys.argv[1:] if arguments is None else arguments
-    try:
-        ensure(TESTS if given == ["tests"] else STACK)
-    except InstallError as failure:
-        sys.stderr.write(f"{failure}\n")
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -9,23 +9,18 @@ process is killed; so we start each command under a ``guard`` instead.
 import contextlib
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
 
-from moderate.local import guard
+from moderate.local.guarded import Guarded
 
 READY_POLL_SECONDS = 0.05
 LOG_TAIL_LINES = 25
 LOG_TAIL_BYTES = 65_536
 LOG_KEEP_BYTES = 20_000_000
-# What the guard gets on top of the command's own grace to kill the rest.
-GUARD_MARGIN_SECONDS = 10.0
 
 
 class PartError(Exception):
@@ -51,91 +46,6 @@ class PartError(Exception):
         super().__init__("\n".join(lines))
 
 
-class _Guarded:
-    """One start of the command: the guard's process and what it reports."""
-
-    def __init__(
-        self,
-        command: Sequence[str],
-        *,
-        environment: Mapping[str, str],
-        folder: Path,
-        log: Path,
-        stop_signal: signal.Signals,
-        grace: float,
-    ) -> None:
-        with log.open("ab") as output:
-            self._guard = subprocess.Popen(
-                [
-                    *(sys.executable, "-I", "-S", guard.__file__),
-                    *("--supervisor", str(os.getpid())),
-                    *("--stop-signal", str(int(stop_signal))),
-                    *("--grace", str(grace)),
-                    "--",
-                    *command,
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=output,
-                env=dict(environment),
-                cwd=folder,
-                # Ctrl-C in a terminal goes to the supervisor alone.
-                start_new_session=True,
-            )
-        self._grace = grace
-        self.pid: int | None = None
-        self.exit_code: int | None = None
-        self._started = threading.Event()
-        self._ended = threading.Event()
-        threading.Thread(
-            target=self._listen, args=[self._guard.stdout], daemon=True
-        ).start()
-        self._started.wait()
-
-    def _listen(self, pipe: IO[bytes]) -> None:
-        with pipe:
-            for line in pipe:
-                word, _, number = line.decode().partition(" ")
-                if word == "started":
-                    self.pid = int(number)
-                    self._started.set()
-                elif word == "ended":
-                    self.exit_code = int(number)
-                    self._ended.set()
-        self._ended.set()
-        self._started.set()
-
-    @property
-    def running(self) -> bool:
-        return not self._ended.is_set()
-
-    @property
-    def anything_left(self) -> bool:
-        """Whether the command or something that it started still runs."""
-        return self._guard.poll() is None
-
-    def wait(self, seconds: float) -> bool:
-        return self._ended.wait(seconds)
-
-    def stop(self) -> None:
-        """End the command gently, then kill whatever is left of it."""
-        self._tell(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """Kill the command and whatever it started."""
-        self._tell(signal.SIGUSR1)
-
-    def _tell(self, number: signal.Signals) -> None:
-        self._guard.send_signal(number)
-        try:
-            self._guard.wait(self._grace + GUARD_MARGIN_SECONDS)
-        except subprocess.TimeoutExpired:
-            # The kernel kills the command when its guard ends.
-            self._guard.kill()
-            self._guard.wait()
-        self._ended.wait()
-
-
 class Process:
     """One command under supervision, which may be started many times.
 
@@ -154,6 +64,7 @@ class Process:
         spares_sessions: What the command started in sessions of their own
             outlives ``kill`` and ``restart`` (not ``stop``). In production
             such work runs in containers of its own.
+        cancelled: Once set, ``start`` gives up and stops what it started.
     """
 
     def __init__(
@@ -169,6 +80,7 @@ class Process:
         stop_signal: signal.Signals = signal.SIGTERM,
         grace: float = 10.0,
         spares_sessions: bool = False,
+        cancelled: threading.Event | None = None,
     ) -> None:
         self.name = name
         self.command = tuple(command)
@@ -180,8 +92,9 @@ class Process:
         self._stop_signal = stop_signal
         self._grace = grace
         self._spares_sessions = spares_sessions
-        self._current: _Guarded | None = None
-        self._earlier: list[_Guarded] = []
+        self._cancelled = cancelled or threading.Event()
+        self._current: Guarded | None = None
+        self._earlier: list[Guarded] = []
         self._log_start = 0
 
     @property
@@ -209,7 +122,7 @@ class Process:
             return
         self._keep_what_is_left()
         self._open_log()
-        self._current = _Guarded(
+        self._current = Guarded(
             self.command,
             environment=self._environment,
             folder=self._folder,
@@ -269,27 +182,22 @@ class Process:
 
     def tail(self, lines: int = LOG_TAIL_LINES) -> str:
         """The last lines of the log since the last start."""
-        if not self.log.exists():
-            return ""
-        with self.log.open("rb") as log:
-            end = log.seek(0, os.SEEK_END)
-            log.seek(max(self._log_start, end - LOG_TAIL_BYTES))
-            text = log.read().decode(errors="replace")
-        return "\n".join(text.splitlines()[-lines:])
+        return read_tail(self.log, self._log_start, lines)
 
     def _await_ready(self) -> None:
         deadline = time.monotonic() + self._start_timeout
         while not self._ready():
             if not self.running:
-                reason = f"ended with {_describe(self.exit_code)}"
+                reason = f"ended with {describe_exit(self.exit_code)}"
                 raise self.failure(f"{reason} before it was ready")
             if time.monotonic() > deadline:
                 waited = f"{self._start_timeout:.0f} s"
                 raise self.failure(f"was not ready within {waited}")
-            time.sleep(READY_POLL_SECONDS)
+            if self._cancelled.wait(READY_POLL_SECONDS):
+                raise self.failure("was cancelled while it started")
         if not self.running:
             # Something else answered, for instance on a port that is taken.
-            reason = f"ended with {_describe(self.exit_code)}"
+            reason = f"ended with {describe_exit(self.exit_code)}"
             raise self.failure(f"{reason} while its port answered")
 
     def _keep_what_is_left(self) -> None:
@@ -298,16 +206,36 @@ class Process:
         self._earlier = [one for one in self._earlier if one.anything_left]
 
     def _open_log(self) -> None:
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        if self.log.exists() and self.log.stat().st_size > LOG_KEEP_BYTES:
-            self.log.replace(self.log.with_suffix(".log.1"))
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        with self.log.open("a") as log:
-            log.write(f"--- {self.name} started at {now} ---\n")
-            self._log_start = log.tell()
+        self._log_start = open_log(self.log, f"{self.name} started")
 
 
-def _describe(exit_code: int | None) -> str:
+def open_log(log: Path, title: str) -> int:
+    """Write a heading into ``log`` and say where its text begins.
+
+    What has grown too long is put aside first; one such file is kept.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    if log.exists() and log.stat().st_size > LOG_KEEP_BYTES:
+        log.replace(log.with_suffix(".log.1"))
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    with log.open("a") as file:
+        file.write(f"--- {title} at {now} ---\n")
+        return file.tell()
+
+
+def read_tail(log: Path, start: int, lines: int = LOG_TAIL_LINES) -> str:
+    """Read the last lines of ``log`` that lie behind ``start`` (bytes)."""
+    if not log.exists():
+        return ""
+    with log.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        file.seek(max(start, end - LOG_TAIL_BYTES))
+        text = file.read().decode(errors="replace")
+    return "\n".join(text.splitlines()[-lines:])
+
+
+def describe_exit(exit_code: int | None) -> str:
+    """Say in words how a command ended."""
     if exit_code is None:
         return "an unknown exit code"
     if exit_code < 0:

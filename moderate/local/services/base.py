@@ -1,9 +1,10 @@
 """What all parts of the local stack have in common."""
 
 import os
+import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -16,6 +17,10 @@ MARKER = "MODERATE_LOCAL_PART"
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "JAVA_HOME")
 PORT_WAIT_SECONDS = 3.0
 PORT_POLL_SECONDS = 0.05
+
+
+def ignore(_: str) -> None:
+    """Take a line of progress and do nothing with it."""
 
 
 class Service(ABC):
@@ -31,6 +36,10 @@ class Service(ABC):
     def __init__(self, folder: Path, *, log: Path | None = None) -> None:
         self.folder = folder.absolute()
         self.log = log or self.folder / f"{self.name}.log"
+        #: Takes lines of progress while something takes long.
+        self.say: Callable[[str], None] = ignore
+        #: Once set, a start gives up; a stack has one for all its parts.
+        self.cancelled = threading.Event()
         self._process: Process | None = None
 
     @property

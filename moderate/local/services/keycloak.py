@@ -3,16 +3,18 @@
 import json
 import os
 import shutil
-import subprocess
+import threading
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from moderate.local import cache, install, probes
+from moderate.local.command import run_to_end
 from moderate.local.ports import LOOPBACK
-from moderate.local.process import PartError, Process
+from moderate.local.process import Process
 from moderate.local.realm import REALM, render_realm
-from moderate.local.services.base import Service
+from moderate.local.services.base import Service, ignore
 
 VERSION = "26.5.6"
 ARTIFACT = f"org.keycloak:keycloak-quarkus-dist:{VERSION}:zip"
@@ -84,13 +86,18 @@ class Keycloak(Service):
         """Start the server; the first one of a machine prepares the rest.
 
         The first start rewrites a part of the shared distribution, which no
-        other server may do at the same time.
+        other server may do at the same time. When it is cut short, the
+        distribution is fetched anew.
         """
-        with cache.locked(cache.cache_folder() / "keycloak.lock"):
-            if not _prepared_mark().exists():
-                fetch_distribution()
+        with _cache_locked():
+            if not _mark("prepared").exists():
+                if _mark("preparing").exists():
+                    shutil.rmtree(_distribution())
+                _fetch(self.say, self.cancelled)
+                _mark("preparing").touch()
+                self.say("preparing Keycloak, once a machine")
                 super().start()
-                _prepared_mark().touch()
+                _mark("prepared").touch()
         super().start()
 
     def prepare(self) -> None:
@@ -129,46 +136,57 @@ class Keycloak(Service):
             log=self.log,
             ready=lambda: probes.answers_ok(f"{self.url}/realms/{REALM}"),
             start_timeout=START_TIMEOUT_SECONDS,
+            cancelled=self.cancelled,
         )
 
 
-def fetch_distribution() -> None:
-    """Fetch and unpack the distribution, unless it is prepared.
+def fetch_distribution(say: Callable[[str], None] = ignore) -> None:
+    """Fetch and unpack the distribution, unless it is there.
 
     Raises:
         PartError: It could not be fetched.
     """
-    if _prepared_mark().exists():
+    with _cache_locked():
+        _fetch(say, threading.Event())
+
+
+def _fetch(say: Callable[[str], None], cancelled: threading.Event) -> None:
+    if _distribution().exists():
         return
-    # A start that was cut short may have left it half rewritten.
-    shutil.rmtree(_distribution(), ignore_errors=True)
-    download = cache.cache_folder() / "keycloak-download"
-    fetched = subprocess.run(
+    folder = cache.cache_folder()
+    download = folder / "keycloak-download"
+    say(f"fetching Keycloak {VERSION} (165 MB), once a machine")
+    run_to_end(
+        Keycloak.name,
+        "fetching Keycloak",
         [
             str(install.locate(install.MAVEN)),
             *("--batch-mode", "--no-transfer-progress"),
             *("dependency:copy", f"-Dartifact={ARTIFACT}"),
             f"-DoutputDirectory={download}",
         ],
-        env=dict(os.environ),
-        cwd=cache.cache_folder(),
-        capture_output=True,
-        text=True,
+        environment=dict(os.environ),
+        folder=folder,
+        log=folder / "keycloak-download.log",
         timeout=FETCH_TIMEOUT_SECONDS,
-        check=False,
+        say=say,
+        cancelled=cancelled,
     )
-    if fetched.returncode != 0:
-        reason = f"Maven ended with exit code {fetched.returncode}"
-        raise PartError(Keycloak.name, reason, tail=fetched.stdout)
     (archive,) = download.glob(f"*-{VERSION}.zip")
     with zipfile.ZipFile(archive) as packed:
-        packed.extractall(cache.cache_folder())
+        packed.extractall(download)
+    # Moved as a whole, so that what is there is complete.
+    (download / _distribution().name).rename(_distribution())
     shutil.rmtree(download)
+
+
+def _cache_locked() -> AbstractContextManager[None]:
+    return cache.locked(cache.cache_folder() / "keycloak.lock")
 
 
 def _distribution() -> Path:
     return cache.cache_folder() / f"keycloak-{VERSION}"
 
 
-def _prepared_mark() -> Path:
-    return _distribution() / "prepared"
+def _mark(name: str) -> Path:
+    return _distribution() / name

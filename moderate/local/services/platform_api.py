@@ -80,6 +80,7 @@ class PlatformApi(Service):
             folder=self.folder,
             log=self.log,
             ready=lambda: probes.answers(self.url),
+            cancelled=self.cancelled,
         )
 
     def _settings(self) -> dict[str, str]:

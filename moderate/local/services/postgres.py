@@ -5,7 +5,6 @@ import pwd
 import shutil
 import signal
 import stat
-import subprocess
 import tempfile
 from pathlib import Path
 
@@ -13,8 +12,9 @@ import psycopg
 from psycopg import sql
 
 from moderate.local import install
+from moderate.local.command import run_to_end
 from moderate.local.ports import LOOPBACK
-from moderate.local.process import PartError, Process
+from moderate.local.process import Process
 from moderate.local.services.base import Service
 
 SUPERUSER = "moderate"
@@ -87,10 +87,7 @@ class Postgres(Service):
             password.write(self._password)
             password.flush()
             self._give_away(password.name)
-            made = self._initdb(unfinished, password.name)
-        if made.returncode != 0:
-            reason = f"initdb ended with exit code {made.returncode}"
-            raise PartError(self.name, reason, tail=made.stderr)
+            self._initdb(unfinished, password.name)
         unfinished.rename(self.data)
 
     @staticmethod
@@ -98,10 +95,10 @@ class Postgres(Service):
         if os.geteuid() == 0:
             shutil.chown(path, UNPRIVILEGED_USER)
 
-    def _initdb(
-        self, data: Path, password_file: str
-    ) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+    def _initdb(self, data: Path, password_file: str) -> None:
+        run_to_end(
+            self.name,
+            "making the data folder",
             [
                 *_unprivileged(self.folder),
                 str(install.locate(install.POSTGRES) / "initdb"),
@@ -110,13 +107,12 @@ class Postgres(Service):
                 *("--encoding", "UTF8", "--locale", "C.UTF-8"),
                 *(() if self._durable else ("--no-sync",)),
             ],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            env=self.server_environment(),
-            cwd="/",
+            environment=self.server_environment(),
+            folder=Path("/"),
+            log=self.log,
             timeout=INITDB_TIMEOUT_SECONDS,
-            check=False,
+            say=self.say,
+            cancelled=self.cancelled,
         )
 
     def make_process(self) -> Process:
@@ -147,6 +143,7 @@ class Postgres(Service):
             log=self.log,
             ready=self._answers,
             stop_signal=signal.SIGINT,  # Does not wait for idle clients.
+            cancelled=self.cancelled,
         )
 
     def settle(self) -> None:

@@ -89,6 +89,7 @@ class RabbitMQ(Service):
             ready=self._answers,
             start_timeout=90,
             grace=20,
+            cancelled=self.cancelled,
         )
 
     def node_environment(self) -> dict[str, str]:

@@ -2,10 +2,10 @@
 
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,9 +15,10 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from moderate.local import cache, probes
+from moderate.local.command import run_to_end
 from moderate.local.ports import LOOPBACK
-from moderate.local.process import PartError, Process
-from moderate.local.services.base import Service
+from moderate.local.process import Process
+from moderate.local.services.base import Service, ignore
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -116,7 +117,7 @@ class S3(Service):
         """Build versitygw, once a machine, and make the folders."""
         if self.program is S3Program.MOTO:
             return
-        build_versitygw()
+        build_versitygw(self.say, self.cancelled)
         self._objects.mkdir(exist_ok=True)
         if not _takes_attributes(self._objects):
             self._metadata.mkdir(exist_ok=True)
@@ -135,6 +136,7 @@ class S3(Service):
             folder=self.folder,
             log=self.log,
             ready=lambda: probes.answers_ok(ready_url),
+            cancelled=self.cancelled,
         )
 
     def settle(self) -> None:
@@ -165,27 +167,36 @@ class S3(Service):
         ]
 
 
-def build_versitygw() -> None:
+def build_versitygw(
+    say: Callable[[str], None] = ignore,
+    cancelled: threading.Event | None = None,
+) -> None:
     """Build versitygw into the user's cache, unless it is there.
+
+    Args:
+        say: Takes lines of progress; the build takes a minute or two.
+        cancelled: Once set, the build is given up.
 
     Raises:
         PartError: The build failed.
     """
     program = _versitygw_path()
-    with cache.locked(cache.cache_folder() / "versitygw.lock"):
+    folder = cache.cache_folder()
+    with cache.locked(folder / "versitygw.lock"):
         if program.exists():
             return
-        built = subprocess.run(
+        say(f"building versitygw {VERSITYGW_VERSION}, once a machine")
+        run_to_end(
+            S3.name,
+            "building versitygw",
             ["go", "install", f"{VERSITYGW_PACKAGE}@{VERSITYGW_VERSION}"],
-            env={**os.environ, "GOBIN": str(program.parent)},
-            capture_output=True,
-            text=True,
+            environment={**os.environ, "GOBIN": str(program.parent)},
+            folder=folder,
+            log=folder / "versitygw-build.log",
             timeout=BUILD_TIMEOUT_SECONDS,
-            check=False,
+            say=say,
+            cancelled=cancelled,
         )
-    if built.returncode != 0:
-        reason = f"go install ended with exit code {built.returncode}"
-        raise PartError(S3.name, reason, tail=built.stderr)
 
 
 def _versitygw_path() -> Path:

@@ -20,7 +20,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -215,7 +215,8 @@ class ProcessLauncher:
         """Start a supervisor and return what it answered."""
         path = self._directory(spec.attempt).path
         try:
-            # It forks and ends once the supervisor proper has answered.
+            # It forks and ends once the supervisor proper has answered, which
+            # stays in this new session: no signal to the worker's reaches it.
             starter = subprocess.run(
                 [sys.executable, "-I", "-m", SUPERVISOR, str(path)],
                 input=self._order(spec, path).to_json(),
@@ -266,7 +267,7 @@ class ProcessLauncher:
     def _empty_bin(self) -> None:
         """Remove what this or an interrupted clean-up moved out of sight."""
         for path in self._root.glob(f"{_BIN}*"):
-            shutil.rmtree(path, onerror=_make_removable)
+            _remove(path)
 
 
 def _status_without_supervisor(directory: AttemptDir) -> Status:
@@ -334,15 +335,25 @@ def _refuse_foreign(path: Path, *, owners: tuple[int, ...]) -> None:
     raise PermanentError(msg)
 
 
-def _make_removable(
-    function: Callable[[str], object], path: str, _error: object
-) -> None:
-    """Try once more what ``rmtree`` could not do for want of a mode."""
+def _remove(path: Path) -> None:
+    """Remove a directory, whatever modes a command left in it."""
+    # Another clean-up may be at the same one.
     with suppress(FileNotFoundError):
-        Path(path).parent.chmod(stat.S_IRWXU)
-        if not Path(path).is_symlink():
-            Path(path).chmod(stat.S_IRWXU)
-        function(path)
+        try:
+            shutil.rmtree(path)
+        except PermissionError:
+            _open_up(path)
+            shutil.rmtree(path)
+
+
+def _open_up(path: Path) -> None:
+    """Let this user into a directory and all below, from the top down."""
+    path.chmod(stat.S_IRWXU)
+    for parent, names, _ in os.walk(path):
+        for name in names:
+            below = Path(parent, name)
+            if not below.is_symlink():
+                below.chmod(stat.S_IRWXU)
 
 
 def _superseded(attempt: AttemptId) -> SupersededError:

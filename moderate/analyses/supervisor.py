@@ -1,7 +1,7 @@
 """Runs one attempt, whatever becomes of the worker that launched it.
 
 ``python -I -m moderate.analyses.supervisor DIRECTORY`` reads an *order* (one
-JSON object) from its standard input, detaches itself, claims the attempt,
+JSON object) from its standard input, leaves its parent, claims the attempt,
 starts the command, answers with one word on its standard output, and then:
 
 - copies what the command writes to the attempt's bounded log;
@@ -335,8 +335,6 @@ def main() -> int:
         os.close(answer)
         sys.stdout.write(os.read(listen, READ_BYTES).decode())
         return EX_OK
-    # Not a leader's child any more: the worker's end can't reach it.
-    os.setsid()
     os.chdir("/")
     os.umask(0o077)
     supervise(path, order, answer)

@@ -1,4 +1,4 @@
-"""The process launcher under kill -9, floods and strangers."""
+"""The process launcher under kill -9, at any instant."""
 
 import fcntl
 import os
@@ -14,43 +14,25 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 
 from moderate.analyses import process
-from moderate.analyses.launcher import (
-    Absent,
-    AnalysisSpec,
-    Finished,
-    Limits,
-    Running,
-    Status,
-)
+from moderate.analyses.launcher import Absent, Finished, Running
 from moderate.analyses.outcomes import Outcome, Reason
 from moderate.analyses.process import ProcessLauncher
 from moderate.analyses.process_order import Answer
 from moderate.analyses.process_state import LOCK, AttemptDir
-from moderate.errors import PermanentError
 from moderate_tests.contract.launchers import programs
+from moderate_tests.unit.analyses.attempts import (
+    LONG,
+    SUCCESS,
+    run,
+    supervisor_of,
+)
 from moderate_tests.unit.analyses.worker import ATTEMPT, spec
 
-LONG = timedelta(seconds=60)
-SUCCESS = Finished(Outcome(Reason.SUCCEEDED, exit_code=0))
-MEBIBYTE = 2**20
 SEED = 20_240_611
 
 Worker = subprocess.Popen[str]
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "attempts"
-
-
-@pytest.fixture
-def launcher(root: Path) -> Iterator[ProcessLauncher]:
-    launcher = ProcessLauncher(root)
-    yield launcher
-    launcher.stop(ATTEMPT)
 
 
 @pytest.fixture
@@ -91,17 +73,6 @@ def kill(worker: Worker) -> None:
     if worker.poll() is None:
         os.killpg(worker.pid, signal.SIGKILL)
         worker.wait()
-
-
-def run(launcher: ProcessLauncher, what: AnalysisSpec) -> Status:
-    launcher.launch(what)
-    return launcher.wait(what.attempt, LONG)
-
-
-def supervisor_of(root: Path) -> int:
-    pid = AttemptDir(root / ATTEMPT.name).holder()
-    assert pid
-    return pid
 
 
 def test_the_analysis_survives_its_worker(
@@ -255,161 +226,6 @@ def test_an_order_that_is_cut_off_starts_nothing(
     assert run(launcher, what) == SUCCESS
 
 
-def test_memory_of_all_processes_counts_together(
-    launcher: ProcessLauncher,
-) -> None:
-    source = f"""
-import subprocess, sys
-eat = "import time; x = b'x' * {40 * MEBIBYTE}; time.sleep(600)"
-for _ in range(4):
-    child = subprocess.Popen([sys.executable, "-I", "-S", "-c", eat])
-child.wait()
-"""
-    limits = Limits(memory_bytes=100 * MEBIBYTE)
-
-    ended = run(launcher, replace(spec(source), limits=limits))
-
-    outcome = Outcome(Reason.OUT_OF_MEMORY, detail="limit 100 MiB")
-    assert ended == Finished(outcome)
-
-
-def test_shared_memory_counts_once(launcher: ProcessLauncher) -> None:
-    """A pool of forked workers shares what its parent had read."""
-    source = f"""
-import os, time
-x = b"x" * {60 * MEBIBYTE}
-for _ in range(4):
-    if not os.fork():
-        time.sleep(1.5)
-        os._exit(0)
-for _ in range(4):
-    os.wait()
-"""
-    limits = Limits(memory_bytes=150 * MEBIBYTE)
-
-    assert run(launcher, replace(spec(source), limits=limits)) == SUCCESS
-
-
-def test_a_flood_of_output_takes_little_disk(root: Path) -> None:
-    launcher = ProcessLauncher(root, log_bytes=MEBIBYTE)
-    source = """
-line = b"x" * 99_999 + b"\\n"
-import sys
-for _ in range(1000):
-    sys.stdout.buffer.write(line)
-print("ValueError: the end")
-"""
-    what = spec(source)
-
-    assert run(launcher, what) == SUCCESS
-    files = [p for p in (root / ATTEMPT.name).glob("log.*") if p.is_file()]
-    assert sum(path.stat().st_size for path in files) <= MEBIBYTE
-    assert launcher.logs(ATTEMPT, 4096).endswith(b"\nValueError: the end\n")
-
-
-def test_an_analysis_survives_a_disk_that_takes_no_log(
-    launcher: ProcessLauncher, root: Path
-) -> None:
-    what = spec("print('not kept')")
-    launcher.prepare(what)
-    (root / ATTEMPT.name / "log.0").mkdir()
-
-    assert run(launcher, what) == SUCCESS
-
-
-def test_a_closed_output_is_no_end(launcher: ProcessLauncher) -> None:
-    source = "import os, time; os.close(1); os.close(2); time.sleep(0.5)"
-
-    assert run(launcher, spec(source)) == SUCCESS
-
-
-def test_a_secret_is_on_no_disk_and_no_command_line(
-    launcher: ProcessLauncher, root: Path, tmp_path: Path
-) -> None:
-    lock = tmp_path / "lock"
-    canary = "canary-" + os.urandom(8).hex()
-    what = replace(
-        spec(programs.holds(lock)), secrets={"FILE_URL": SecretStr(canary)}
-    )
-    launcher.launch(what)
-    programs.until(lambda: programs.is_held(lock))
-
-    files = [path for path in root.rglob("*") if path.is_file()]
-    assert files
-    assert not [p for p in files if canary.encode() in p.read_bytes()]
-    assert [p for p in shown_by_processes("environ") if canary in p] != []
-    assert [p for p in shown_by_processes("cmdline") if canary in p] == []
-    supervisor = Path(f"/proc/{supervisor_of(root)}/environ")
-    assert canary not in supervisor.read_text()
-
-
-def shown_by_processes(what: str) -> list[str]:
-    shown = []
-    for path in Path("/proc").glob(f"[0-9]*/{what}"):
-        try:
-            shown.append(path.read_text(errors="replace"))
-        except OSError:
-            continue
-    return shown
-
-
-def test_what_an_attempt_leaves_is_for_its_user_alone(
-    launcher: ProcessLauncher, root: Path
-) -> None:
-    run(launcher, spec("open('result', 'w').close()"))
-
-    modes = [path.stat().st_mode & 0o077 for path in root.rglob("*")]
-    assert (root / ATTEMPT.name / "scratch" / "result").exists()
-    assert set(modes) == {0}
-    assert root.stat().st_mode & 0o077 == 0
-
-
-def test_the_environment_is_the_given_one(
-    launcher: ProcessLauncher,
-) -> None:
-    what = replace(
-        spec("import os; print(*sorted(os.environ))"), env={"ZONE": "1"}
-    )
-    run(launcher, what)
-
-    # Python itself adds LC_CTYPE where no locale is set.
-    names = set(launcher.logs(ATTEMPT, 1000).decode().split())
-    given = {"HOME", "MODERATE_ATTEMPT", "TMPDIR", "ZONE"}
-    assert given <= names
-    assert names <= given | set(process.INHERITED) | {"LC_CTYPE"}
-
-
-def test_the_command_is_kept_to_its_processors(
-    launcher: ProcessLauncher,
-) -> None:
-    source = "import os; print(len(os.sched_getaffinity(0)), os.nice(0))"
-    what = replace(spec(source), limits=Limits(cpus=1))
-    run(launcher, what)
-
-    niceness = min(19, os.nice(0) + process.DEFAULT_NICENESS)
-    assert launcher.logs(ATTEMPT, 100) == f"1 {niceness}\n".encode()
-
-
-def test_a_core_is_never_dumped(launcher: ProcessLauncher) -> None:
-    """It would put the secrets on disk."""
-    source = "import resource as r; print(r.getrlimit(r.RLIMIT_CORE))"
-    run(launcher, spec(source))
-
-    assert launcher.logs(ATTEMPT, 100) == b"(0, 0)\n"
-
-
-def test_an_interrupted_clean_up_is_finished_by_the_next(
-    launcher: ProcessLauncher, root: Path
-) -> None:
-    run(launcher, spec("import os; os.makedirs('a/b'); os.chmod('a', 0)"))
-    (root / ATTEMPT.name).rename(root / f".gone-{ATTEMPT.name}-00")
-
-    assert launcher.all_attempts() == []
-    launcher.clean_up(ATTEMPT)
-
-    assert list(root.iterdir()) == []
-
-
 def test_nothing_starts_in_a_directory_that_is_being_removed(
     launcher: ProcessLauncher, root: Path, tmp_path: Path
 ) -> None:
@@ -426,15 +242,32 @@ def test_nothing_starts_in_a_directory_that_is_being_removed(
 
 
 def test_a_lock_that_was_removed_claims_nothing(tmp_path: Path) -> None:
-    """A supervisor may have opened the lock just before its removal."""
+    """A supervisor may have opened the lock just before its removal.
+
+    By the time it locks, the attempt may have been prepared anew.
+    """
 
     class Late(AttemptDir):
         def _open_lock(self) -> int:
             lock = super()._open_lock()
-            (self.path / LOCK).unlink()
+            (self.path / LOCK).rename(self.path / "removed")
+            (self.path / LOCK).touch()
             return lock
 
     assert Late(tmp_path).claim() is None
+
+
+def test_a_supervisor_looks_for_an_earlier_start_itself(
+    launcher: ProcessLauncher, tmp_path: Path
+) -> None:
+    """The attempt may have come and gone since the launcher looked."""
+    file = tmp_path / "lines"
+    what = spec(programs.appends(file))
+    assert run(launcher, what) == SUCCESS
+
+    assert launcher._start(what) is Answer.STARTED_BEFORE
+
+    assert file.read_text() == "once\n"
 
 
 def test_a_supervisor_looks_for_later_attempts_itself(
@@ -450,22 +283,6 @@ def test_a_supervisor_looks_for_later_attempts_itself(
 
     assert launcher.status(ATTEMPT) == Absent()
     assert not (tmp_path / "lines").exists()
-
-
-def test_a_folder_of_somebody_else_is_refused(
-    launcher: ProcessLauncher,
-    root: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """The default root is in a folder that everybody may write to."""
-    root.mkdir()
-    owner = root.stat().st_uid
-    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
-    if owner == 0:
-        os.chown(root, 4321, -1)
-
-    with pytest.raises(PermanentError, match="belongs to user"):
-        launcher.prepare(spec(""))
 
 
 def test_a_supervisor_loads_the_standard_library_alone() -> None:

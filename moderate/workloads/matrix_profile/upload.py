@@ -6,11 +6,8 @@ from typing import TYPE_CHECKING
 
 import boto3
 from botocore.config import Config as ClientConfig
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    HTTPClientError,
-)
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as ConnectionFailure
 
 from moderate.workloads.matrix_profile.config import Config
 from moderate.workloads.matrix_profile.download import TEMPORARY_STATUSES
@@ -50,7 +47,7 @@ def upload(report: bytes, config: Config) -> None:
         )
     except ClientError as error:
         raise _refused(error) from error
-    except (HTTPClientError, OSError) as error:
+    except (ConnectionFailure, HTTPClientError, OSError) as error:
         raise TransferError(
             "the report could not be stored: the connection failed"
         ) from error

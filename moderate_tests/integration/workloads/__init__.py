@@ -1,0 +1,1 @@
+"""Workloads as commands: real processes, a real object store."""

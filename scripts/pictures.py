@@ -1,0 +1,100 @@
+"""Take the README's pictures: run the demo and photograph what it shows.
+
+``python scripts/pictures.py``: needs Debian's ``chromium``.
+"""
+
+import io
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import httpx
+from rich.console import Console
+
+from moderate.local.demo import Demo, Ended, closing_table
+from moderate.local.stack import Stack
+
+FOLDER = Path(__file__).parent.parent / "docs" / "pictures"
+BROWSER_SECONDS = 90
+RUNS = """{ runsOrError(limit: 20) { ... on Runs { results {
+  runId jobName status tags { key value }
+} } } }"""
+
+
+def photograph(url: str, name: str, *, width: int, height: int) -> None:
+    """Take a picture of a page, once its scripts have had some seconds."""
+    with tempfile.TemporaryDirectory() as profile:
+        subprocess.run(
+            [
+                "chromium",
+                *("--headless", "--no-sandbox", "--disable-gpu"),
+                *("--no-first-run", "--disable-background-networking"),
+                *("--disable-component-update", "--disable-sync"),
+                *("--hide-scrollbars", "--virtual-time-budget=20000"),
+                f"--user-data-dir={profile}",
+                f"--window-size={width},{height}",
+                f"--screenshot={FOLDER / name}",
+                url,
+            ],
+            check=True,
+            capture_output=True,
+            timeout=BROWSER_SECONDS,
+        )
+
+
+def photograph_terminal(
+    lines: Sequence[str], ended: Sequence[Ended], saved: dict[int, Path]
+) -> None:
+    """Take a picture of what the demo printed."""
+    console = Console(
+        record=True, width=118, force_terminal=True, file=io.StringIO()
+    )
+    for line in lines:
+        console.print(line, highlight=False)
+    short = {
+        job: Path(".local/demo") / path.name for job, path in saved.items()
+    }
+    console.print(closing_table(ended, short))
+    with tempfile.NamedTemporaryFile(suffix=".svg") as file:
+        console.save_svg(file.name, title="./scripts/task demo")
+        photograph(f"file://{file.name}", "demo.png", width=1180, height=356)
+
+
+def run_of_job(stack: Stack, job: str) -> str:
+    """Return the id of a successful run of a Dagster job."""
+    answer = httpx.post(
+        f"{stack.webserver.url}/graphql", json={"query": RUNS}, timeout=30
+    ).json()
+    for run in answer["data"]["runsOrError"]["results"]:
+        if run["jobName"] == job and run["status"] == "SUCCESS":
+            return str(run["runId"])
+    msg = f"no successful run of {job}"
+    raise LookupError(msg)
+
+
+def main() -> None:
+    """Run the demo in a folder of its own and take the pictures."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="moderate-pictures-") as folder:
+        Path(folder).chmod(0o711)
+        with Stack(Path(folder) / "stack") as stack:
+            lines: list[str] = []
+            demo = Demo(stack, lines.append)
+            ended = demo.run()
+            saved = demo.save_reports(ended)
+            photograph_terminal(lines, ended, saved)
+            report = next(iter(saved.values()))
+            photograph(
+                f"file://{report}", "report.png", width=1200, height=1080
+            )
+            ui = stack.webserver.url
+            run = run_of_job(stack, "matrix_profile_job")
+            photograph(f"{ui}/runs/{run}", "run.png", width=1500, height=900)
+            photograph(f"{ui}/runs", "runs.png", width=1500, height=620)
+    sys.stdout.write(f"pictures are in {FOLDER}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,9 +1,10 @@
 """A log stays bounded and keeps what matters."""
 
+from itertools import accumulate
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from moderate.analyses.process_log import (
@@ -14,25 +15,37 @@ from moderate.analyses.process_log import (
 )
 
 LIMIT = 300
-chunks = st.lists(st.binary(max_size=250), max_size=20)
+LONGEST = 5000
+TEXT = b"".join(b"%d " % number for number in range(LONGEST))
+"""No part of it occurs twice at the length of a head or a tail."""
+
+sizes = st.lists(st.integers(0, LIMIT), max_size=12)
 
 
-@given(chunks)
-def test_the_files_never_take_more_than_they_may(parts: list[bytes]) -> None:
+def parts_of(sizes: list[int]) -> list[bytes]:
+    """Cut the text into parts of given sizes."""
+    ends = list(accumulate(sizes))
+    return [TEXT[e - s : e] for s, e in zip(sizes, ends, strict=True)]
+
+
+@given(sizes)
+def test_the_files_never_take_more_than_they_may(sizes: list[int]) -> None:
     with TemporaryDirectory() as folder:
         directory = Path(folder)
         log = LogWriter(directory, LIMIT)
-        for part in parts:
+        for part in parts_of(sizes):
             log.write(part)
-            sizes = [path.stat().st_size for path in directory.iterdir()]
-            assert sum(sizes) <= LIMIT
-            assert len(sizes) <= KEPT_SEGMENTS
+            taken = [path.stat().st_size for path in directory.iterdir()]
+            assert sum(taken) <= LIMIT
+            assert len(taken) <= KEPT_SEGMENTS
 
 
-@given(chunks, st.integers(0, 2 * LIMIT))
+@given(sizes, st.integers(0, 2 * LIMIT))
+@example([LIMIT, LIMIT], 2 * LIMIT)
 def test_what_is_read_is_the_whole_or_head_and_tail(
-    parts: list[bytes], max_bytes: int
+    sizes: list[int], max_bytes: int
 ) -> None:
+    parts = parts_of(sizes)
     written = b"".join(parts)
     with TemporaryDirectory() as folder:
         log = LogWriter(Path(folder), LIMIT)

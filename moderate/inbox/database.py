@@ -159,7 +159,7 @@ def transaction(where: Address) -> Iterator[Conn]:
         msg = f"the inbox's database gives no connection: {_why_none(where)}"
         raise InboxUnavailableError(msg) from error
     except UNAVAILABLE as error:
-        msg = f"the inbox's database failed: {_first_line(error)}"
+        msg = f"the inbox's database failed: {first_line(error)}"
         raise InboxUnavailableError(msg) from error
 
 
@@ -192,11 +192,12 @@ def _why_none(where: Address) -> str:
     try:
         psycopg.connect(bounded(where.conninfo)).close()
     except psycopg.OperationalError as error:
-        return _first_line(error)
+        return first_line(error)
     return f"all {where.pool_size} of this process are in use"
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return what an error of Postgres says, without its hints."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 

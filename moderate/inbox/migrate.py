@@ -11,11 +11,23 @@ from importlib.resources import files
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.errors import DuplicateDatabase, UndefinedTable
+from psycopg.errors import (
+    DuplicateDatabase,
+    InsufficientPrivilege,
+    UndefinedTable,
+    UniqueViolation,
+)
 from psycopg.sql import SQL, Identifier
 
 from moderate.errors import PermanentError
-from moderate.inbox.database import Address, Conn, bounded, transaction
+from moderate.inbox.database import (
+    Address,
+    Conn,
+    InboxUnavailableError,
+    bounded,
+    first_line,
+    transaction,
+)
 
 MEND = "moderate inbox migrate"
 """The command that brings the schema up to date."""
@@ -62,8 +74,24 @@ def migrate(where: Address) -> Sequence[str]:
 
     Returns:
         The names of the migrations that were applied.
+
+    Raises:
+        InboxUnavailableError: The server can't be reached.
+        PermanentError: The role may not create what is missing.
     """
-    _create_database(where)
+    try:
+        if not _exists(where):
+            _create_database(where)
+        return _apply_missing(where)
+    except psycopg.OperationalError as error:
+        msg = f"the inbox can't be migrated: {first_line(error)}"
+        raise InboxUnavailableError(msg) from error
+    except InsufficientPrivilege as error:
+        msg = f"the role can't migrate the inbox: {first_line(error)}"
+        raise PermanentError(msg) from error
+
+
+def _apply_missing(where: Address) -> Sequence[str]:
     with psycopg.connect(where.conninfo, autocommit=True) as conn:
         conn.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
         conn.execute(_VERSION_TABLE)
@@ -85,23 +113,18 @@ def migrate(where: Address) -> Sequence[str]:
 
 def _create_database(where: Address) -> None:
     """Create the inbox's database by way of the one named ``postgres``."""
-    name = str(conninfo_to_dict(where.conninfo)["dbname"])
-    if _exists(where):
-        return
+    name = Identifier(str(conninfo_to_dict(where.conninfo)["dbname"]))
     entry = make_conninfo(where.conninfo, dbname="postgres")
+    # Whatever encoding the server has by default: events are Unicode.
+    create = SQL("CREATE DATABASE {} ENCODING 'UTF8' TEMPLATE template0")
     with psycopg.connect(entry, autocommit=True) as conn:
         try:
-            conn.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
-        except DuplicateDatabase:
-            return  # somebody else was first
+            conn.execute(create.format(name))
+        except (DuplicateDatabase, UniqueViolation):
+            return  # somebody else was first, or just as fast
 
 
 def _exists(where: Address) -> bool:
-    """Say whether the database is there.
-
-    Raises:
-        psycopg.OperationalError: The server can't be reached at all.
-    """
     try:
         psycopg.connect(bounded(where.conninfo)).close()
     except psycopg.OperationalError as error:

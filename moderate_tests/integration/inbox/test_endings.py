@@ -134,17 +134,17 @@ def test_each_attempt_by_hand_has_a_final_word_of_its_own(
 
 
 def test_a_final_word_that_fails_keeps_the_item_from_ending(
-    inbox: Inbox,
+    own_inbox: Inbox,
 ) -> None:
     """Rule 7: both or neither; the item would else never be told."""
-    lease = lease_of(inbox, "1")
+    lease = lease_of(own_inbox, "1")
     change(
-        inbox.where,
+        own_inbox.where,
         "ALTER TABLE work_item ADD CHECK (kind <> 'word' OR key = '')",
     )
     with pytest.raises(Exception, match="violates check constraint"):
         lease.done(lease.items[0], {})
-    assert look(inbox, "1").state == State.RUNNING
+    assert look(own_inbox, "1").state == State.RUNNING
     lease.beat()
 
 
@@ -214,7 +214,7 @@ def sessions_at_work(inbox: Inbox) -> int:
         inbox.where,
         "SELECT count(*) AS n FROM pg_stat_activity"
         " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        " AND state <> 'idle'",
+        " AND state <> 'idle' AND backend_type = 'client backend'",
     )
     return int(rows[0]["n"])
 

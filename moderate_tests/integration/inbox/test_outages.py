@@ -67,14 +67,14 @@ def fragile(
 
 @pytest.fixture
 def impatient(
-    inbox_address: Address, monkeypatch: pytest.MonkeyPatch
+    own_address: Address, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Inbox]:
     """An inbox that waits for nothing longer than a moment."""
     moment = timedelta(milliseconds=200)
     for name in ("LOCK_TIMEOUT", "IDLE_IN_TRANSACTION_TIMEOUT"):
         monkeypatch.setattr(database, name, moment)
     monkeypatch.setattr(database, "POOL_WAIT", moment)
-    where = Address(inbox_address.conninfo, CONNECTIONS)
+    where = Address(own_address.conninfo, CONNECTIONS)
     yield Inbox(where, KINDS)
     pool_of(where).close()
 
@@ -95,7 +95,8 @@ def backends(inbox: Inbox) -> int:
     rows = change(
         inbox.where,
         "SELECT count(*) AS n FROM pg_stat_activity"
-        " WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        " AND backend_type = 'client backend'",
     )
     return int(rows[0]["n"])
 
@@ -233,12 +234,12 @@ def test_ticks_that_wait_for_each_others_dispatch_give_up_in_time(
 
 
 def test_a_statement_that_takes_too_long_is_ended(
-    inbox_address: Address, monkeypatch: pytest.MonkeyPatch
+    own_address: Address, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
         database, "STATEMENT_TIMEOUT", timedelta(milliseconds=100)
     )
-    where = Address(inbox_address.conninfo, CONNECTIONS)
+    where = Address(own_address.conninfo, CONNECTIONS)
 
     def sleep() -> None:
         with transaction(where) as conn:
@@ -274,16 +275,18 @@ def sessions(inbox: Inbox) -> int:
 
 
 def test_a_standby_that_can_only_be_read_is_a_failure_that_passes(
-    inbox: Inbox,
+    own_inbox: Inbox,
 ) -> None:
     """After a failover the address may point at the old server for long."""
     change(
-        inbox.where,
+        own_inbox.where,
         "ALTER ROLE CURRENT_USER IN DATABASE"
-        f" {inbox.where.conninfo.rsplit('/', 1)[1]}"
+        f" {own_inbox.where.conninfo.rsplit('/', 1)[1]}"
         " SET default_transaction_read_only = on",
     )
-    assert_unavailable(partial(record, inbox, "1"), "read-only transaction")
+    assert_unavailable(
+        partial(record, own_inbox, "1"), "read-only transaction"
+    )
 
 
 def test_a_caller_that_gets_no_connection_is_told_that_all_are_in_use(
@@ -356,7 +359,7 @@ def test_a_pool_opens_no_more_connections_than_it_may(
 
 
 def test_what_the_servers_settings_say_does_not_matter(
-    inbox: Inbox,
+    own_inbox: Inbox,
 ) -> None:
     """Rule 12, and a guard has to see what was committed before it."""
     for setting in (
@@ -365,9 +368,9 @@ def test_what_the_servers_settings_say_does_not_matter(
         "statement_timeout = 0",
     ):
         change(
-            inbox.where,
+            own_inbox.where,
             "ALTER ROLE CURRENT_USER IN DATABASE"
-            f" {inbox.where.conninfo.rsplit('/', 1)[1]}"
+            f" {own_inbox.where.conninfo.rsplit('/', 1)[1]}"
             f" SET {setting}",
         )
 
@@ -378,7 +381,7 @@ def test_what_the_servers_settings_say_does_not_matter(
         assert row is not None
         return str(row["value"])
 
-    with inbox.transaction() as conn:
+    with own_inbox.transaction() as conn:
         assert shown(conn, "transaction_isolation") == "read committed"
         assert shown(conn, "statement_timeout") == "15s"
         assert shown(conn, "lock_timeout") == "5s"

@@ -20,6 +20,7 @@ from moderate.clients.platform_api import PlatformApi
 from moderate.flows import tags
 from moderate.flows.matrix_profile import results
 from moderate.flows.matrix_profile.analysis import Analysis, AnalysisError
+from moderate.flows.matrix_profile.messages import KIND
 from moderate.flows.matrix_profile.wiring import analysis_of
 from moderate.flows.ticks import CANCELLED_OUTCOME, run_request
 from moderate.flows.work import (
@@ -33,6 +34,7 @@ from moderate.flows.work import (
 from moderate.inbox.lease import Ended, Lease, LeaseLostError
 from moderate.inbox.model import Dispatch, Json, NewItem, Retry, WorkItem
 from moderate.inbox.store import Inbox
+from moderate.logs import log_context
 from moderate.resources import (
     InboxSource,
     PlatformApiResource,
@@ -65,9 +67,10 @@ def matrix_profile_op(
         return
     heart = Heart(lease, context, settings.service.heartbeat_interval)
     worker = _Worker(context, lease, analysis_of(settings, s3_object_storage))
-    word = worker.work(heart.beat)
-    if word:
-        _tell_now(context, store, platform_api.client(), word)
+    with log_context(run_id=context.run_id, kind=KIND, item=worker.key):
+        word = worker.work(heart.beat)
+        if word:
+            _tell_now(context, store, platform_api.client(), word)
     worker.show_failure()
 
 
@@ -85,6 +88,11 @@ class _Worker:
         self._item = lease.items[0]
         self._analysis = analysis
         self._failure: str | None = None
+
+    @property
+    def key(self) -> str:
+        """The item's key: the platform's job."""
+        return self._item.key
 
     def work(self, beat: Callable[[], None]) -> NewItem | None:
         """Do the item; return its final word if it has ended."""
@@ -105,6 +113,8 @@ class _Worker:
     def _perform(self, beat: Callable[[], None]) -> NewItem | None:
         try:
             report = self._analysis.perform(self._item, beat)
+        except (LeaseLostError, RunCancelledError):
+            raise  # says nothing about the analysis
         except AnalysisError as error:
             return self._failed(error.cause, error.outcome)
         except Exception as error:  # noqa: BLE001  # an unknown error: capped

@@ -29,6 +29,9 @@ pytestmark = pytest.mark.services
 QUICK = Timeouts(connect=1, operation=0.5)
 MEGABYTE = 1_000_000
 
+given_up = pytest.mark.timeout(15)
+"""Shorter than the heartbeat, which would notice silence in the end too."""
+
 
 @pytest.fixture
 def admin(rabbitmq: RabbitMQ) -> Iterator[BlockingChannel]:
@@ -290,6 +293,7 @@ def test_a_connection_lost_before_the_ack_is_told_and_loses_nothing(
         assert bodies(channel.take(queue, limit=10)) == numbered(3)
 
 
+@given_up
 def test_an_ack_that_never_reached_the_broker_is_told_at_the_latest_in_the_end(
     through_proxy: Rabbit, proxy: Proxy, queue: str, admin: BlockingChannel
 ) -> None:
@@ -305,6 +309,7 @@ def test_an_ack_that_never_reached_the_broker_is_told_at_the_latest_in_the_end(
         lose()
 
 
+@given_up
 def test_a_broker_that_falls_silent_holds_no_operation_up(
     through_proxy: Rabbit, proxy: Proxy, queue: str
 ) -> None:
@@ -319,6 +324,7 @@ def test_a_broker_that_falls_silent_holds_no_operation_up(
         take()
 
 
+@given_up
 def test_a_silent_broker_holds_no_publication_up(
     through_proxy: Rabbit, proxy: Proxy, queue: str
 ) -> None:
@@ -333,6 +339,7 @@ def test_a_silent_broker_holds_no_publication_up(
         publish()
 
 
+@given_up
 def test_a_port_that_accepts_and_says_nothing_is_given_up(
     through_proxy: Rabbit, proxy: Proxy
 ) -> None:

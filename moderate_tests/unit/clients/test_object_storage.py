@@ -170,6 +170,18 @@ def test_a_presigned_url_is_made_without_asking_and_lives_as_long_as_said(
     assert not peer.seen
 
 
+def test_buckets_are_addressed_by_path_also_behind_a_host_name() -> None:
+    """A bucket's own host name exists at no stand-in, and need not at all."""
+    storage = ObjectStorage(
+        "AKIAEXAMPLE",
+        SecretStr(SECRET),
+        "auto",
+        "https://storage.googleapis.com",
+    )
+    url = storage.presigned_get("b", "k", timedelta(hours=1))
+    assert url.startswith("https://storage.googleapis.com/b/k?")
+
+
 @pytest.mark.parametrize(
     "expires",
     [timedelta(), timedelta(seconds=-1), LONGEST_PRESIGNED * 1.01],

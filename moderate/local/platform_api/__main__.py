@@ -2,15 +2,18 @@
 
 import asyncio
 import logging
+import os
 import socket
 import sqlite3
 import sys
+from collections.abc import Iterator
 
 import uvicorn
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from moderate.local.platform_api.app import create_app
-from moderate.local.platform_api.config import EmulatorSettings
+from moderate.local.platform_api.config import PREFIX, EmulatorSettings
 
 WRONG_SETTINGS = 2
 CANNOT_START = 1
@@ -34,15 +37,33 @@ class Server(uvicorn.Server):
             sys.stdout.flush()
 
 
-def describe(error: ValidationError) -> str:
-    """Say what is wrong with the settings, by the variables' names."""
-    lines = ["The emulator's settings are wrong:"]
+def read_settings() -> EmulatorSettings:
+    """Read the settings from the environment.
+
+    Raises:
+        SettingsError: They are wrong; says how, by the variables' names.
+    """
+    unknown = sorted(
+        name
+        for name in os.environ
+        if name.startswith(PREFIX)
+        and name.removeprefix(PREFIX).lower()
+        not in EmulatorSettings.model_fields
+    )
+    if unknown:
+        message = f"  there is no setting {', '.join(unknown)}"
+        raise SettingsError(message)
+    try:
+        return EmulatorSettings()
+    except ValidationError as error:
+        raise SettingsError("\n".join(_describe(error))) from error
+
+
+def _describe(error: ValidationError) -> Iterator[str]:
     for one in error.errors(include_input=False, include_url=False):
-        name = "_".join(str(part) for part in one["loc"][:1]).upper()
-        inside = ".".join(str(part) for part in one["loc"][1:])
-        place = f"EMULATOR_{name}" + (f" ({inside})" if inside else "")
-        lines.append(f"  {place}: {one['msg']}")
-    return "\n".join(lines)
+        name, *inside = map(str, one["loc"])
+        place = f" ({'.'.join(inside)})" if inside else ""
+        yield f"  {PREFIX}{name.upper()}{place}: {one['msg']}"
 
 
 def main() -> int:
@@ -55,9 +76,9 @@ def main() -> int:
     for noisy in ("pika", "httpx"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
-        settings = EmulatorSettings()
-    except ValidationError as error:
-        sys.stderr.write(describe(error) + "\n")
+        settings = read_settings()
+    except SettingsError as error:
+        sys.stderr.write(f"The emulator's settings are wrong:\n{error}\n")
         return WRONG_SETTINGS
     try:
         return asyncio.run(_serve(settings))

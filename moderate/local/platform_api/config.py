@@ -8,6 +8,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from moderate.local.platform_api.faults import Faults
 
+PREFIX = "EMULATOR_"
 Url = Annotated[str, StringConstraints(pattern=r"^https?://[^/]+(/.*)?$")]
 Seconds = Annotated[float, Field(ge=0)]
 
@@ -56,7 +57,7 @@ class EmulatorSettings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="EMULATOR_", frozen=True, hide_input_in_errors=True
+        env_prefix=PREFIX, frozen=True, hide_input_in_errors=True
     )
 
     host: str = "127.0.0.1"

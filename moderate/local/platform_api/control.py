@@ -52,9 +52,12 @@ async def replace_faults(emulated: PlatformDep, body: Faults) -> Faults:
 
 
 @router.get("/ledger")
-async def read_ledger(emulated: PlatformDep) -> Ledger:
-    """Show everything that happened."""
-    return emulated.ledger.read(emulated.tasks.in_flight)
+async def read_ledger(
+    emulated: PlatformDep,
+    calls: bool = True,  # noqa: FBT001, FBT002 - a query parameter
+) -> Ledger:
+    """Show what happened; ``calls=false`` leaves out the list of all calls."""
+    return emulated.ledger.read(emulated.tasks.in_flight, calls=calls)
 
 
 @router.post("/seed")

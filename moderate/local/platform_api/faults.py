@@ -1,11 +1,10 @@
 """Faults that tests and demos switch on, and which of them strikes when."""
 
 import random
-from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 TaskKind = Literal["did", "proof"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -104,7 +103,7 @@ class Faults(_Model):
             "that brought them say. Their time of issue has whole seconds."
         ),
     )
-    reject_tokens_issued_before: datetime | None = Field(
+    reject_tokens_issued_before: AwareDatetime | None = Field(
         None, description="Refuse tokens issued before this moment."
     )
     drop_messages: int = Field(

@@ -182,16 +182,17 @@ class LedgerBook:
             (number,),
         )
 
-    def read(self, tasks_in_flight: int) -> Ledger:
-        """Everything that was written down."""
-        calls = [
-            TrustCall.model_validate({**row, "body": json.loads(row["body"])})
-            for row in self._rows("trust_call")
-        ]
+    def read(self, tasks_in_flight: int, *, calls: bool = True) -> Ledger:
+        """Everything that was written down.
+
+        Args:
+            tasks_in_flight: How many there are now.
+            calls: Whether to list every call of the trust service.
+        """
         return Ledger(
-            trust_calls=calls,
-            trust_calls_by_user=_count(calls, "did"),
-            trust_calls_by_object=_count(calls, "proof"),
+            trust_calls=self._calls() if calls else [],
+            trust_calls_by_user=self._count("did"),
+            trust_calls_by_object=self._count("proof"),
             job_patches=self._patches(),
             messages=[
                 Message.model_validate(row) for row in self._rows("message")
@@ -200,6 +201,20 @@ class LedgerBook:
             max_tasks_in_flight=self._peak(),
             requests=self._requests(),
         )
+
+    def _calls(self) -> list[TrustCall]:
+        return [
+            TrustCall.model_validate({**row, "body": json.loads(row["body"])})
+            for row in self._rows("trust_call")
+        ]
+
+    def _count(self, kind: TaskKind) -> dict[str, int]:
+        rows = self._storage.execute(
+            "SELECT subject, count(*) FROM trust_call WHERE kind = ? "
+            "GROUP BY subject",
+            (kind,),
+        )
+        return {row[0]: row[1] for row in rows}
 
     def _rows(self, table: str) -> list[dict[str, Any]]:
         rows = self._storage.execute(
@@ -224,11 +239,3 @@ class LedgerBook:
         for row in self._storage.execute("SELECT * FROM request"):
             requests[row["route"]][row["status"]] = row["number"]
         return requests
-
-
-def _count(calls: list[TrustCall], kind: TaskKind) -> dict[str, int]:
-    numbers: dict[str, int] = defaultdict(int)
-    for call in calls:
-        if call.kind == kind:
-            numbers[call.subject] += 1
-    return numbers

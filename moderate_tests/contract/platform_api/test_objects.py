@@ -163,3 +163,57 @@ def test_a_uuid_makes_creating_an_asset_repeatable(peer: Peer) -> None:
     # The refused one took a number from the sequence.
     next_one = peer.post(OWNER, "/asset", json={"name": "next"})
     assert next_one["id"] >= made["id"] + 2
+
+
+def test_an_object_that_was_deleted_is_not_found(peer: Peer) -> None:
+    peer.need_control("delete an object; that was not recorded")
+    asset = peer.post(OWNER, "/asset", json={"name": "deleted"})
+    gone = peer.upload(OWNER, asset["id"], "gone.csv")
+    path = f"/asset/{asset['id']}/object/{gone['id']}"
+    assert peer.ask(OWNER, "DELETE", path).status_code == 200
+
+    body = {"object_key_or_id": gone["key"]}
+    assert peer.ask(ADMIN, "POST", "/asset/proof", json=body).is_client_error
+    assert peer.get(OWNER, f"/asset/{asset['id']}")["objects"] == []
+    assert peer.ask(OWNER, "DELETE", path).status_code == 404
+
+
+def test_everybody_may_list_and_search_what_is_public_only(
+    peer: Peer, scene: Scene
+) -> None:
+    peer.need_control("list as nobody; that was not recorded")
+    listed = peer.get(None, "/asset/public")
+    ids = {asset["id"] for asset in listed}
+    assert scene["public_asset"] in ids
+    assert scene["asset"] not in ids
+    query = {"query": scene["run"], "sort": "name"}
+    assert peer.get("other", "/asset/objects/search", params=query) != []
+    for asset in (
+        found["asset"]
+        for found in peer.get("other", "/asset/objects/search", params=query)
+    ):
+        assert asset["id"] != scene["asset"]
+
+
+def test_a_search_narrows_by_format_time_and_owner(
+    peer: Peer, scene: Scene
+) -> None:
+    peer.need_control("search by format; that was not recorded")
+
+    def search(**query: str) -> list[int]:
+        found = peer.get(
+            OWNER,
+            "/asset/objects/search",
+            params={"query": scene["run"], "limit": "100", **query},
+        )
+        return [one["id"] for one in found]
+
+    both = {scene["object"], scene["second"]}
+    assert both <= set(search())
+    assert both <= set(search(file_format="parquet, csv", sort="format"))
+    assert search(file_format="parquet") == []
+    assert both <= set(search(date_from="2020-01-01T00:00:00Z"))
+    assert both <= set(search(date_from="not a date", sort="asset_name"))
+    assert search(date_from="2999-01-01") == []
+    assert not both & set(search(exclude_mine="true"))
+    assert len(search(limit="1", offset="1")) == 1

@@ -53,6 +53,18 @@ def test_all_faults_of_the_settings_are_told_by_name_at_once() -> None:
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.parametrize("wrong", [{"task_second": "1"}, {"faults": "{nope"}])
+def test_a_misspelt_setting_is_told(
+    settings: dict[str, str], wrong: dict[str, str]
+) -> None:
+    ended = run(**settings | wrong)
+
+    assert ended.returncode == 2
+    (name,) = wrong
+    assert name in ended.stderr.lower()
+    assert "Traceback" not in ended.stderr
+
+
 def test_a_secret_is_not_told(settings: dict[str, str]) -> None:
     ended = run(**settings | {"port": "x"})
 

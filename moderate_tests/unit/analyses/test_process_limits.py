@@ -1,15 +1,15 @@
 """What a process attempt may use, and what becomes of its output."""
 
+import errno
 import os
 import signal
 from dataclasses import replace
 from pathlib import Path
 
-from moderate.analyses import process
-from moderate.analyses.launcher import (
-    Finished,
-    Limits,
-)
+import pytest
+
+from moderate.analyses import process, supervisor
+from moderate.analyses.launcher import Finished, Limits
 from moderate.analyses.outcomes import Outcome, Reason
 from moderate.analyses.process import ProcessLauncher
 from moderate_tests.contract.launchers import programs
@@ -101,11 +101,11 @@ os.write(1, b"x" * 300_000 + b"\\nthe end\\n")
 """
     launcher.launch(spec(source))
     programs.until(lambda: b"up" in launcher.logs(ATTEMPT, 100))
-    supervisor = supervisor_of(root)
-    os.kill(supervisor, signal.SIGSTOP)
+    pid = supervisor_of(root)
+    os.kill(pid, signal.SIGSTOP)
     gate.touch()
     programs.until(lambda: not programs.is_held(lock))
-    os.kill(supervisor, signal.SIGCONT)
+    os.kill(pid, signal.SIGCONT)
 
     assert launcher.wait(ATTEMPT, LONG) == SUCCESS
     log = launcher.logs(ATTEMPT, MEBIBYTE)
@@ -128,3 +128,20 @@ def test_the_command_is_kept_to_its_processors(
 
     niceness = min(19, os.nice(0) + process.DEFAULT_NICENESS)
     assert launcher.logs(ATTEMPT, 100) == f"1 {niceness}\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [
+        (errno.ENOEXEC, Reason.COULD_NOT_START),
+        (errno.EAGAIN, Reason.NO_CAPACITY),
+        (errno.ENOMEM, Reason.NO_CAPACITY),
+    ],
+)
+def test_a_machine_without_room_is_told_from_a_bad_command(
+    number: int, reason: Reason
+) -> None:
+    """The one passes, the other doesn't."""
+    error = OSError(number, os.strerror(number))
+
+    assert supervisor._not_started(error).reason is reason

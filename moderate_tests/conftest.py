@@ -134,6 +134,9 @@ def platform_api(
         rabbitmq=rabbitmq,
         s3=s3,
         realm_secrets=realm_secrets,
-        options={"EMULATOR_CONTROL": "true"},
+        options={
+            "EMULATOR_CONTROL": "true",
+            "EMULATOR_JOB_DEBOUNCE_SECONDS": "0",
+        },
     ) as emulator:
         yield emulator

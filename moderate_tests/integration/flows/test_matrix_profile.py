@@ -11,7 +11,7 @@ pytestmark = pytest.mark.services
 def test_a_message_becomes_a_report_and_the_platform_is_told(
     service: Service,
 ) -> None:
-    job = service.post_job()
+    job = service.post_job("value")
     (run,) = service.tick_and_carry_out()
     assert run.success
     results = service.job(job.id).results
@@ -27,7 +27,7 @@ def test_a_message_becomes_a_report_and_the_platform_is_told(
 def test_an_unknown_variable_is_dead_and_the_platform_is_told_why(
     service: Service,
 ) -> None:
-    job = service.post_job(variable="nope")
+    job = service.post_job("nope")
     (run,) = service.tick_and_carry_out()
     assert not run.success
     results = service.job(job.id).results

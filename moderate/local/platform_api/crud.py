@@ -13,7 +13,6 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Query
-from starlette.responses import JSONResponse
 
 from moderate.local.platform_api.errors import (
     database_error,
@@ -116,17 +115,6 @@ def list_rows(
         offset=query.offset,
     )
     return rows, {"x-total-count": str(storage.count(table))}
-
-
-def list_response(
-    storage: Storage,
-    table: Table,
-    query: ListQuery,
-    visible: Condition = ALL,
-) -> JSONResponse:
-    """Answer with one page of a table; see ``list_rows``."""
-    rows, headers = list_rows(storage, table, query, visible)
-    return JSONResponse(rows, headers=headers)
 
 
 def check_id(number: int) -> int:

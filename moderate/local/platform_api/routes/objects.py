@@ -13,7 +13,7 @@ from moderate.local.platform_api.crud import (
     ListQuery,
     check_id,
     list_query,
-    list_response,
+    list_rows,
 )
 from moderate.local.platform_api.errors import (
     database_error,
@@ -56,7 +56,8 @@ async def list_objects(
     if not user.is_admin:
         raise forbidden()
     async with emulated.pool.connection():
-        return list_response(emulated.storage, OBJECTS, query)
+        rows, headers = list_rows(emulated.storage, OBJECTS, query)
+    return JSONResponse(rows, headers=headers)
 
 
 @router.get("/object/batch")

@@ -5,12 +5,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import code_location, intake
+from benchmarks import code_location, intake, latency
 from benchmarks.report import Row, Suite, machine, markdown
 
 SUITES = (
     Suite("code-location", code_location.measure),
     Suite("intake", intake.measure),
+    Suite("latency", latency.measure),
 )
 
 

@@ -46,7 +46,7 @@ class Stage:
         channel = connection.channel()
         channel.queue_declare(QUEUE, durable=True)
         for number in range(first, first + count):
-            channel.basic_publish("", QUEUE, _message(number))
+            channel.basic_publish("", QUEUE, message(number))
         connection.close()
 
     def take(self) -> int:
@@ -73,7 +73,8 @@ _SOURCE = Source(
 )
 
 
-def _message(number: int) -> bytes:
+def message(number: int) -> bytes:
+    """Return a job message as the platform publishes it."""
     return json.dumps(
         {
             "workflow_job_id": number,

@@ -26,6 +26,8 @@ from pydantic import (
     HttpUrl,
     SecretStr,
     ValidationError,
+    ValidationInfo,
+    field_validator,
 )
 from pydantic.fields import FieldInfo
 
@@ -40,13 +42,23 @@ def _seconds(value: object) -> object:
     if isinstance(value, str) and value.strip():
         try:
             return timedelta(seconds=float(value))
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             msg = "a number of seconds is expected"
             raise ValueError(msg) from error
     return value
 
 
 Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
+
+
+def _without_login(value: HttpUrl) -> HttpUrl:
+    if value.username or value.password:
+        msg = "a URL without user and password is expected: it is shown"
+        raise ValueError(msg)
+    return value
+
+
+PeerUrl = Annotated[HttpUrl, AfterValidator(_without_login)]
 
 
 def _comma_list(value: object) -> object:
@@ -126,6 +138,10 @@ def _present(group: type[Group], environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+HEARTBEATS_MISSED = 3
+"""A run is given up after as many, so that a slow one alone is harmless."""
+
+
 class ServiceSettings(Group):
     """How the service itself behaves."""
 
@@ -169,7 +185,8 @@ class ServiceSettings(Group):
         alias="INBOX_HEARTBEAT_TIMEOUT_SECONDS",
         ge=timedelta(seconds=1),
         description="seconds without a heartbeat after which a run's items "
-        "are freed",
+        "are freed; three heartbeats at least",
+        validate_default=True,
     )
     dispatch_grace: Seconds = Field(
         timedelta(seconds=60),
@@ -178,6 +195,22 @@ class ServiceSettings(Group):
         description="seconds that a dispatched item waits for its run before "
         "anybody asks whether the run exists",
     )
+
+    @field_validator("heartbeat_timeout")
+    @classmethod
+    def _outlasts_heartbeats(
+        cls, value: timedelta, info: ValidationInfo
+    ) -> timedelta:
+        """Refuse what would take the items of every run that is alive."""
+        interval = info.data.get("heartbeat_interval", timedelta())
+        if value < HEARTBEATS_MISSED * interval:
+            msg = (
+                f"{value.total_seconds():g} s are fewer than"
+                f" {HEARTBEATS_MISSED} heartbeats of"
+                f" {interval.total_seconds():g} s"
+            )
+            raise ValueError(msg)
+        return value
 
 
 class PostgresSettings(Group):
@@ -217,7 +250,7 @@ class KeycloakSettings(Group):
 
     title: ClassVar[str] = "Keycloak"
 
-    server_url: HttpUrl = Field(
+    server_url: PeerUrl = Field(
         alias="KEYCLOAK_SERVER_URL", description="base URL, http or https"
     )
     username: Name = Field(
@@ -263,7 +296,7 @@ class S3Settings(Group):
     bucket: Name = Field(
         alias="S3_BUCKET_NAME", description="bucket of the platform's assets"
     )
-    endpoint_url: HttpUrl = Field(
+    endpoint_url: PeerUrl = Field(
         HttpUrl("https://storage.googleapis.com"),
         alias="S3_ENDPOINT_URL",
         description="URL of the S3 API, http or https",
@@ -280,7 +313,7 @@ class PlatformApiSettings(Group):
 
     title: ClassVar[str] = "Platform API"
 
-    base_url: HttpUrl = Field(
+    base_url: PeerUrl = Field(
         HttpUrl("https://api.gw.moderate.cloud"),
         alias="API_BASE_URL",
         description="base URL of the gateway, http or https",
@@ -496,6 +529,9 @@ FLOW_NEEDS: Mapping[str, Sequence[str]] = {
 }
 
 
+HIDDEN = "a wrong value (hidden)"
+
+
 @dataclass(frozen=True)
 class Fault:
     """One thing wrong with the environment."""
@@ -552,22 +588,31 @@ def _faults(
     error: ValidationError,
 ) -> list[Fault]:
     return [
-        _fault(group.variables(), environ, detail)
+        _fault(group, environ, detail)
         for detail in error.errors(include_url=False, include_context=False)
     ]
 
 
 def _fault(
-    variables: Mapping[str, FieldInfo],
+    group: type[Group],
     environ: Mapping[str, str],
     detail: Any,
 ) -> Fault:
-    variable = str(detail["loc"][0])
-    field = variables[variable]
+    name = str(detail["loc"][0])
+    # A default that does not fit goes by the name of its field.
+    field = group.model_fields.get(name) or group.variables()[name]
+    variable = str(field.alias)
     expected = f"expected: {field.description}"
     if detail["type"] == "missing":
         return Fault(variable, "nothing", expected)
     if is_secret(field):
-        return Fault(variable, "a wrong value (hidden)", expected)
-    found = repr(environ[variable][:80])
+        return Fault(variable, HIDDEN, expected)
+    found = _shown(environ.get(variable))
     return Fault(variable, found, f"{expected} ({detail['msg']})")
+
+
+def _shown(given: str | None) -> str:
+    if not given:
+        return "its default"
+    # A value with an @ may be a URL with somebody's password.
+    return HIDDEN if "@" in given else repr(given[:80])

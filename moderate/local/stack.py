@@ -28,8 +28,8 @@ from moderate.local.services.base import Service
 from moderate.local.services.dagster import (
     CODE_MODULE,
     CodeServer,
-    DagsterPart,
     Daemon,
+    DagsterPart,
     Webserver,
 )
 from moderate.local.services.keycloak import Keycloak

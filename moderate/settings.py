@@ -385,8 +385,8 @@ class MatrixProfileSettings(Group):
     work_dir: str = Field(
         "",
         alias="ANALYSIS_WORK_DIR",
-        description="folder of running analyses; by default under the "
-        "user's state folder",
+        description="folder of running analyses; by default "
+        "`.local/state/moderate/analyses` in the user's home",
     )
     timeout: Seconds = Field(
         timedelta(minutes=30),

@@ -28,6 +28,7 @@ from moderate.clients.object_storage import ObjectStorage
 from moderate.errors import ModerateError, PermanentError, TemporaryError
 from moderate.flows.matrix_profile.messages import ImageRule, JobRequest
 from moderate.inbox.model import Json, WorkItem
+from moderate.redaction import Redactor
 
 ATTEMPT_KIND = "matrix-profile"
 """The kind in the attempts' names, which Kubernetes must accept too."""
@@ -37,6 +38,8 @@ LOG_BYTES = 1024 * 1024
 """How much of an analysis' log is stored for its user."""
 
 POLL = timedelta(seconds=1)
+
+NO_REPORT = "The analysis ended well but left no report."
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,7 @@ class Analysis:
 
     launcher: Launcher
     storage: ObjectStorage
+    redactor: Redactor
     plan: Plan
 
     def perform(self, item: WorkItem, beat: Callable[[], None]) -> Report:
@@ -174,19 +178,27 @@ class Analysis:
         self, request: JobRequest, attempt: AttemptId, outcome: Outcome
     ) -> Report:
         key = report_key(request, attempt)
-        if not outcome.succeeded:
-            log = self.launcher.logs(attempt, LOG_BYTES)
-            summary = summarise(outcome, log)
-            cause: Exception = error_of(outcome, summary)
-        elif self.storage.exists(self.plan.outputs_bucket, key):
+        bucket = self.plan.outputs_bucket
+        if outcome.succeeded and self.storage.exists(bucket, key):
             return Report(
-                attempt,
-                {"output_bucket": self.plan.outputs_bucket, "output_key": key},
+                attempt, {"output_bucket": bucket, "output_key": key}
             )
-        else:
-            log = self.launcher.logs(attempt, LOG_BYTES)
-            summary = "The analysis ended well but left no report."
+        raise self._failure(request, attempt, outcome)
+
+    def _failure(
+        self, request: JobRequest, attempt: AttemptId, outcome: Outcome
+    ) -> AnalysisError:
+        """Store the log of an attempt that failed, and say why it did."""
+        written = self.launcher.logs(attempt, LOG_BYTES)
+        # The user gets it, and a library may have printed what it was given.
+        log = self.redactor.redact(written.decode(errors="replace")).encode()
+        cause: Exception
+        if outcome.succeeded:
+            summary = NO_REPORT
             cause = TemporaryError(summary)
+        else:
+            summary = summarise(outcome, log)
+            cause = error_of(outcome, summary)
         logs_key = log_key(request, attempt)
         self.storage.put(
             self.plan.outputs_bucket,
@@ -194,7 +206,9 @@ class Analysis:
             log or b"(nothing was written)\n",
             content_type="text/plain; charset=utf-8",
         )
-        raise AnalysisError(
+        # One that ended well without a report would be adopted for ever.
+        self.launcher.clean_up(attempt)
+        return AnalysisError(
             cause, attempt, {"error": summary, "error_logs_key": logs_key}
         )
 

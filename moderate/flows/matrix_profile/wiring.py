@@ -1,6 +1,5 @@
 """From settings to the parts of this flow."""
 
-import tempfile
 from functools import cache
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from moderate.flows.matrix_profile.intake import Source
 from moderate.flows.matrix_profile.kinds import kinds
 from moderate.flows.matrix_profile.messages import ImageRule
 from moderate.inbox.model import Kind
-from moderate.resources import S3Resource, given
+from moderate.resources import S3Resource, given, redactor
 from moderate.settings import (
     MatrixProfileSettings,
     S3Settings,
@@ -22,6 +21,9 @@ from moderate.settings import (
 
 FLOW = "matrix_profile"
 MIB = 1024 * 1024
+DEFAULT_WORK_DIR = ".local/state/moderate/analyses"
+"""Below the user's home; survives a restart of the machine, as /tmp may
+not."""
 
 
 def kinds_of(settings: Settings) -> tuple[Kind, ...]:
@@ -61,6 +63,7 @@ def analysis_of(settings: Settings, s3: S3Resource) -> Analysis:
     return Analysis(
         launcher=_launcher(flow.work_dir),
         storage=s3.client(),
+        redactor=redactor(),
         plan=Plan(
             rule=image_rule(flow),
             outputs_bucket=given(settings.s3, S3Settings).outputs_bucket,
@@ -74,8 +77,8 @@ def analysis_of(settings: Settings, s3: S3Resource) -> Analysis:
 
 @cache
 def _launcher(work_dir: str) -> Launcher:
-    root = work_dir or Path(tempfile.gettempdir()) / "moderate-analyses"
-    return ProcessLauncher(Path(root))
+    root = Path(work_dir) if work_dir else Path.home() / DEFAULT_WORK_DIR
+    return ProcessLauncher(root)
 
 
 def _plain_environment(settings: Settings) -> dict[str, str]:
@@ -84,6 +87,8 @@ def _plain_environment(settings: Settings) -> dict[str, str]:
     return {
         "S3_ENDPOINT_URL": str(s3.endpoint_url),
         "S3_REGION": s3.region,
+        # Output and error share a log, whose last line the user reads.
+        "PYTHONUNBUFFERED": "1",
         **({"MATRIX_PROFILE_WINDOW": window} if window else {}),
     }
 

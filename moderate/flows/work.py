@@ -5,6 +5,7 @@ the main thread where an interrupt arrives, it calls its ``Heart``: that keeps
 the lease, and notices when a person has cancelled the run.
 """
 
+import logging
 import time
 from datetime import timedelta
 
@@ -24,6 +25,11 @@ from moderate.inbox.store import Inbox
 
 OUTCOME_PATIENCE = timedelta(seconds=45)
 """How long an outcome is held while the inbox can't be reached."""
+
+
+_log = logging.getLogger(__name__)
+# Not the run's own log where Dagster's storage may be what is down: it would
+# raise too.
 
 
 class BatchConfig(Config):
@@ -50,14 +56,24 @@ this gives up the item is freed by its missed heartbeat.
 
 
 def bind(
-    context: OpExecutionContext, inbox: Inbox, batch: int
+    context: OpExecutionContext, inbox: Inbox, batch: int, kind: str
 ) -> Lease | None:
-    """Bind the batch to this run; ``None``: end without effects."""
+    """Bind the batch to this run; ``None``: end without effects.
+
+    A batch of another kind is given back: a person may type any number into
+    the launchpad.
+    """
     lease = keep_trying(inbox.bind)(batch, context.run_id)
     if lease is None:
         context.log.warning(
             "batch %s belongs to another run or is over: nothing to do", batch
         )
+    elif lease.kind.name != kind:
+        lease.release()
+        context.log.warning(
+            "batch %s is of kind %s: nothing to do", batch, lease.kind.name
+        )
+        return None
     return lease
 
 
@@ -95,7 +111,15 @@ class Heart:
             self._lease.beat()
         except InboxUnavailableError as error:
             # The lease holds until the time-out; a restart is shorter.
-            self._context.log.warning("no heartbeat: %s", error)
+            _log.warning("no heartbeat: %s", error)
             return
-        if is_cancelled(self._context.instance, self._lease.run_id):
+        if self._is_cancelled():
             raise RunCancelledError
+
+    def _is_cancelled(self) -> bool:
+        """Ask Dagster; that it can't say is no reason to end the work."""
+        try:
+            return is_cancelled(self._context.instance, self._lease.run_id)
+        except Exception as error:  # noqa: BLE001  # its storage's own errors
+            _log.warning("the run's status is not known: %s", error)
+            return False

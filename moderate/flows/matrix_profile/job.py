@@ -18,7 +18,7 @@ from dagster import (
 
 from moderate.clients.platform_api import PlatformApi
 from moderate.flows import tags
-from moderate.flows.matrix_profile import results
+from moderate.flows.matrix_profile import messages, results
 from moderate.flows.matrix_profile.analysis import Analysis, AnalysisError
 from moderate.flows.matrix_profile.messages import KIND
 from moderate.flows.matrix_profile.wiring import analysis_of
@@ -62,7 +62,7 @@ def matrix_profile_op(
     """Work on one item of kind ``matrix_profile``."""
     settings = process_settings()
     store = inbox.open()
-    lease = bind(context, store, config.batch_id)
+    lease = bind(context, store, config.batch_id, messages.KIND)
     if lease is None:
         return
     heart = Heart(lease, context, settings.service.heartbeat_interval)
@@ -135,10 +135,10 @@ class _Worker:
 
     def _failed(self, error: Exception, outcome: Json) -> NewItem | None:
         reason = redactor().redact(f"{type(error).__name__}: {error}")
-        self._context.log.error(redactor().redact_exception(error))
         after = keep_trying(self._lease.failed)(
             self._item, error, reason=reason, outcome=outcome
         )
+        self._context.log.error(redactor().redact_exception(error))
         self._failure = _tale(after, reason)
         if isinstance(after, Ended):
             self._analysis.clean_up(self._item)
@@ -214,7 +214,7 @@ def platform_job_results_op(
 ) -> None:
     """Work on a batch of items of kind ``platform_job_result``."""
     store = inbox.open()
-    lease = bind(context, store, config.batch_id)
+    lease = bind(context, store, config.batch_id, results.KIND)
     if lease is None:
         return
     heart = Heart(

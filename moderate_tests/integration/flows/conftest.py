@@ -19,7 +19,7 @@ from moderate.inbox.migrate import migrate
 from moderate.local.services.platform_api import PlatformApi
 from moderate.local.services.postgres import Postgres
 from moderate.local.services.rabbitmq import RabbitMQ
-from moderate.local.services.s3 import S3
+from moderate.local.services.s3 import OUTPUTS_BUCKET, S3
 from moderate_tests.integration.flows import stand_in
 from moderate_tests.integration.flows.platform import (
     AsUser,
@@ -89,8 +89,20 @@ def settings(
 
 
 @pytest.fixture
+def no_reports(s3: S3) -> None:
+    """Remove reports of earlier tests: ids count from 1 in each."""
+    client = s3.client()
+    found = client.list_objects_v2(Bucket=OUTPUTS_BUCKET)
+    for each in found.get("Contents", []):
+        client.delete_object(Bucket=OUTPUTS_BUCKET, Key=each["Key"])
+
+
+@pytest.fixture
 def service(
-    settings: dict[str, str], platform_api: PlatformApi, as_user: AsUser
+    settings: dict[str, str],
+    platform_api: PlatformApi,
+    as_user: AsUser,
+    no_reports: None,
 ) -> Iterator[Service]:
     """The service in this process; its analyses are the real ones."""
     with environment(settings), DagsterInstance.ephemeral() as instance:

@@ -28,12 +28,15 @@ class Finding:
         distance: Their distance.
         correlation: Their Pearson correlation, which is the same in a
             number that people know.
+        by_definition: Whether just one of them is flat, so that the distance
+            is a matter of definition and says nothing of likeness.
     """
 
     window: int
     match: int
     distance: float
     correlation: float
+    by_definition: bool
 
 
 @dataclass(frozen=True)
@@ -93,11 +96,13 @@ def _apart(
 
 def _finding(profile: Profile, window: int, m: int) -> Finding:
     distance = float(profile.distance[window])
+    match = int(profile.neighbour[window])
     return Finding(
         window,
-        int(profile.neighbour[window]),
+        match,
         distance,
         1 - distance**2 / (2 * m),
+        bool(profile.constant[window] != profile.constant[match]),
     )
 
 

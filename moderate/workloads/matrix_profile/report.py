@@ -35,6 +35,7 @@ PROFILE_BOX = chart.Box(64, 318, 1120, 150)
 OVERVIEW_BOX = chart.Box(64, 508, 1120, 40)
 NARROWEST_BAND = 2.5
 LABEL_WIDTH = 26
+LAST_LABEL = 1168
 MINI_BOX = chart.Box(4, 6, 312, 96)
 
 # More values than this travel as lows and highs of so many groups, so that a
@@ -147,7 +148,7 @@ def _coverage(known: int, steps: int) -> str:
     if known == steps:
         return "none is missing"
     # Rounded down: 100.0 % must not hide a gap.
-    return f"{math.floor(1000 * known / steps) / 10} % have a value"
+    return f"{math.floor(1000 * known / steps) / 10}% have a value"
 
 
 def _figure(analysis: Analysis) -> dict[str, Any]:
@@ -160,6 +161,7 @@ def _figure(analysis: Analysis) -> dict[str, Any]:
     return {
         "width": WIDTH,
         "height": HEIGHT,
+        "last_label": LAST_LABEL,
         "series": SERIES_BOX,
         "profile": PROFILE_BOX,
         "overview": OVERVIEW_BOX,
@@ -219,8 +221,9 @@ def _card(analysis: Analysis, finding: Finding, label: str) -> dict[str, Any]:
             chart.line_path(shape, MINI_BOX, scale, span=m) for shape in shapes
         ],
         "distance": f"{finding.distance:.3g}",
-        "alike": f"{max(0.0, finding.correlation):.0%}",
-        "verdict": _verdict(finding.correlation),
+        "lonely": finding.by_definition,
+        "alike": _alike(finding),
+        "verdict": _verdict(finding),
         "at": finding.window,
     }
 
@@ -244,14 +247,27 @@ def _shape(part: NDArray[np.float64]) -> NDArray[np.float64]:
     return (part - part.mean()) / size if size else np.zeros_like(part)
 
 
-def _verdict(correlation: float) -> str:
+def _alike(finding: Finding) -> str:
+    """Writes the correlation; only what is the same is 100 % alike."""
+    if finding.by_definition:
+        return "nothing like it"
+    share = max(0.0, finding.correlation)
+    if share < 0.99:
+        return f"{share:.0%} alike"
+    tenths = 1000 if not finding.distance else min(999, round(share * 1000))
+    return f"{tenths / 10:g}% alike"
+
+
+def _verdict(finding: Finding) -> str:
+    if finding.by_definition:
+        return "like nothing else"
     for bound, words in (
         (0.98, "practically the same shape"),
         (0.9, "a very similar shape"),
         (0.7, "a similar shape"),
         (0.4, "only a distant likeness"),
     ):
-        if correlation >= bound:
+        if finding.correlation >= bound:
             return words
     return "hardly any likeness"
 

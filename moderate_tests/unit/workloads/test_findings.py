@@ -67,6 +67,15 @@ def test_flat_windows_are_no_motifs() -> None:
     assert all(motif.distance > 0 for motif in found.motifs)
 
 
+def test_a_distance_to_a_flat_window_is_a_matter_of_definition() -> None:
+    values = noise(300)
+    values[100:160] = 1.0
+    values[160] = 50.0
+    strangest = find(matrix_profile(values, M), M).discords[0]
+    assert strangest.by_definition
+    assert strangest.distance == pytest.approx(math.sqrt(M))
+
+
 def test_gaps_are_told_with_what_they_cost() -> None:
     values = noise()
     values[100:110] = math.nan

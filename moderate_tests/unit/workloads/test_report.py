@@ -186,5 +186,5 @@ def test_rows_without_times_are_numbered() -> None:
 def test_a_gap_is_never_rounded_away() -> None:
     values = power(35_040)
     values[17] = math.nan
-    assert "99.9 % have a value" in report_of(csv_of(values))
+    assert "99.9% have a value" in report_of(csv_of(values))
     assert "none is missing" in report_of(csv_of(power(960)))

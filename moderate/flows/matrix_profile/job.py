@@ -17,8 +17,9 @@ from dagster import (
 )
 
 from moderate.clients.platform_api import PlatformApi
+from moderate.errors import TemporaryError
 from moderate.flows import tags
-from moderate.flows.matrix_profile import messages, results
+from moderate.flows.matrix_profile import results
 from moderate.flows.matrix_profile.analysis import Analysis, AnalysisError
 from moderate.flows.matrix_profile.messages import KIND
 from moderate.flows.matrix_profile.wiring import analysis_of
@@ -62,7 +63,7 @@ def matrix_profile_op(
     """Work on one item of kind ``matrix_profile``."""
     settings = process_settings()
     store = inbox.open()
-    lease = bind(context, store, config.batch_id, messages.KIND)
+    lease = bind(context, store, config.batch_id, KIND)
     if lease is None:
         return
     heart = Heart(lease, context, settings.service.heartbeat_interval)
@@ -100,8 +101,7 @@ class _Worker:
             keep_trying(self._lease.begin)([self._item])
             return self._perform(beat)
         except LeaseLostError as error:
-            # Whoever took the item has its analysis too: it is left alone.
-            self._context.log.warning("%s: ending without effects", error)
+            self._leave_alone(error)
             return None
         except RunCancelledError:
             self._cancel()
@@ -122,7 +122,7 @@ class _Worker:
                 error, {"error": "The analysis could not be done."}
             )
         ended = keep_trying(self._lease.done)(self._item, report.outcome)
-        self._analysis.clean_up(self._item)
+        self._end_analysis()
         self._context.add_output_metadata(
             {
                 "platform job": self._item.key,
@@ -141,9 +141,20 @@ class _Worker:
         self._context.log.error(redactor().redact_exception(error))
         self._failure = _tale(after, reason)
         if isinstance(after, Ended):
-            self._analysis.clean_up(self._item)
+            self._end_analysis()
             return after.word
         return None
+
+    def _end_analysis(self) -> None:
+        """Leave nothing behind; what can't be ended now, a sensor ends."""
+        try:
+            self._analysis.end(self._item)
+        except (TemporaryError, OSError) as error:
+            self._context.log.warning("the analysis is left: %s", error)
+
+    def _leave_alone(self, error: LeaseLostError) -> None:
+        # Whoever took the item has its analysis too.
+        self._context.log.warning("%s: ending without effects", error)
 
     def _interrupted(self) -> None:
         if is_cancelled(self._context.instance, self._context.run_id):
@@ -153,8 +164,12 @@ class _Worker:
             self._lease.release()
 
     def _cancel(self) -> None:
-        self._analysis.stop(self._item)
-        keep_trying(self._lease.cancelled)(self._item, CANCELLED_OUTCOME)
+        try:
+            keep_trying(self._lease.beat)()  # or it is another's to stop
+            self._end_analysis()
+            keep_trying(self._lease.cancelled)(self._item, CANCELLED_OUTCOME)
+        except LeaseLostError as error:
+            self._leave_alone(error)
 
     def show_failure(self) -> None:
         """Let the run end red if the attempt failed.

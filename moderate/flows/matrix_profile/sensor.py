@@ -1,4 +1,4 @@
-"""The sensors: messages in, runs out; and, slowly, what the broker lost."""
+"""The sensors: messages in, runs out; and, slowly, what was lost or left."""
 
 import time
 from collections.abc import Callable
@@ -22,7 +22,12 @@ from moderate.flows.matrix_profile.job import (
     platform_job_results_job,
     results_request,
 )
-from moderate.flows.matrix_profile.wiring import FLOW, source_of
+from moderate.flows.matrix_profile.leftovers import end_leftovers
+from moderate.flows.matrix_profile.wiring import (
+    FLOW,
+    launcher_of,
+    source_of,
+)
 from moderate.flows.ticks import Patience, requests, settle
 from moderate.inbox.cursors import advance_cursor, read_cursor
 from moderate.inbox.database import server_now
@@ -39,6 +44,7 @@ MAKERS = {
     messages.KIND: analysis_request,
     results.KIND: results_request,
 }
+LEFTOVERS_INTERVAL = timedelta(seconds=30)
 JOBS_PER_WALK = 500
 """Jobs that one reconcile asks for; each read opens an S3 client at the
 platform API and takes 0.15 to 1.2 s there."""
@@ -166,4 +172,29 @@ def matrix_profile_reconcile_sensor(
     return SkipReason(
         f"asked for {found.asked} jobs, found {len(lost)} lost;"
         f" all below id {found.position.next_id} are settled"
+    )
+
+
+@sensor(
+    name="matrix_profile_leftovers_sensor",
+    minimum_interval_seconds=_interval(LEFTOVERS_INTERVAL),
+    default_status=DefaultSensorStatus.RUNNING,
+    description="Ends analyses whose item is over, and removes their traces.",
+)
+def matrix_profile_leftovers_sensor(
+    inbox: ResourceParam[InboxSource],
+) -> SkipReason:
+    """Look at all attempts that left traces."""
+    settings = process_settings()
+    flow = settings.flow(FLOW)
+    if not flow.is_on:
+        return SkipReason(flow.why_off())
+    swept = end_leftovers(
+        launcher_of(settings),
+        inbox.open(),
+        in_time=_deadline(settings.service.tick_budget),
+    )
+    return SkipReason(
+        f"ended {len(swept.ended)} analyses that nobody waits for;"
+        f" still running: {', '.join(swept.still_running) or 'none'}"
     )

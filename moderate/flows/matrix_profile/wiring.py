@@ -2,6 +2,7 @@
 
 from functools import cache
 from pathlib import Path
+from urllib.parse import quote
 
 from pydantic import SecretStr
 
@@ -15,6 +16,7 @@ from moderate.inbox.model import Kind
 from moderate.resources import S3Resource, given, redactor
 from moderate.settings import (
     MatrixProfileSettings,
+    PostgresSettings,
     S3Settings,
     Settings,
 )
@@ -61,7 +63,7 @@ def analysis_of(settings: Settings, s3: S3Resource) -> Analysis:
     """
     flow = settings.matrix_profile
     return Analysis(
-        launcher=_launcher(flow.work_dir),
+        launcher=launcher_of(settings),
         storage=s3.client(),
         redactor=redactor(),
         plan=Plan(
@@ -75,9 +77,22 @@ def analysis_of(settings: Settings, s3: S3Resource) -> Analysis:
     )
 
 
+def launcher_of(settings: Settings) -> Launcher:
+    """Return where analyses run.
+
+    Attempts are named by the inbox's numbers, so each inbox has a folder of
+    its own; a folder that is given is for one service alone.
+    """
+    given_folder = settings.matrix_profile.work_dir
+    if given_folder:
+        return _process_launcher(Path(given_folder))
+    where = given(settings.postgres, PostgresSettings)
+    name = quote(f"{where.host}:{where.port}:{where.inbox_database}", safe="")
+    return _process_launcher(Path.home() / DEFAULT_WORK_DIR / name)
+
+
 @cache
-def _launcher(work_dir: str) -> Launcher:
-    root = Path(work_dir) if work_dir else Path.home() / DEFAULT_WORK_DIR
+def _process_launcher(root: Path) -> Launcher:
     return ProcessLauncher(root)
 
 

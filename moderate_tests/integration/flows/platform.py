@@ -30,6 +30,7 @@ from moderate.clients.rabbitmq import Delivery, Rabbit
 from moderate.definitions import all_kinds, build_defs
 from moderate.flows.matrix_profile.analysis import ATTEMPT_KIND
 from moderate.flows.matrix_profile.sensor import (
+    matrix_profile_leftovers_sensor,
     matrix_profile_messages_sensor,
     matrix_profile_reconcile_sensor,
 )
@@ -227,7 +228,15 @@ class Service:
 
     def reconcile(self) -> str:
         """Let the reconcile sensor tick once; return what it says."""
-        result = self.evaluate(matrix_profile_reconcile_sensor)
+        return self.said_by(matrix_profile_reconcile_sensor)
+
+    def end_leftovers(self) -> str:
+        """Let the leftovers sensor tick once; return what it says."""
+        return self.said_by(matrix_profile_leftovers_sensor)
+
+    def said_by(self, sensor: SensorDefinition) -> str:
+        """Let a sensor tick that asks for no run; return what it says."""
+        result = self.evaluate(sensor)
         assert isinstance(result, SkipReason)
         return str(result.skip_message)
 

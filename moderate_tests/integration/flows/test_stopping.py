@@ -12,7 +12,7 @@ from dagster import DagsterRunStatus, RunRequest
 from moderate.flows.ticks import Patience, settle
 from moderate.inbox.model import State
 from moderate_tests.integration.flows.platform import Service
-from moderate_tests.integration.flows.waiting import meanwhile
+from moderate_tests.integration.flows.waiting import meanwhile, wait_until
 
 pytestmark = [
     pytest.mark.services,
@@ -153,3 +153,55 @@ def test_a_worker_that_lost_its_batch_stops_without_effects(
     (attempt,) = service.attempts(item)
     assert service.is_running(attempt)
     assert not service.patches(job)
+
+
+def test_an_analysis_that_ended_with_nobody_there_is_adopted(
+    service: Service,
+) -> None:
+    """What was computed is not computed again."""
+    job = service.post_job("slow")
+    (request,) = service.tick()
+    with meanwhile(an_analysis_runs(service), interrupt):
+        service.execute(request)
+    (attempt,) = service.attempts(service.item())
+    service.let_analyses_go_on()
+    wait_until(lambda: not service.is_running(attempt))
+    (run,) = service.tick_and_carry_out()
+    assert run.success
+    assert service.item().dispatch == 2
+    assert service.results(job)["output_key"].endswith("-1.html")
+
+
+@pytest.mark.parametrize("state", ["dead", "cancelled"])
+def test_an_analysis_whose_item_is_over_is_ended(
+    service: Service, state: str
+) -> None:
+    """Its run was killed too often, or a person gave the item up."""
+    service.post_job("slow")
+    (request,) = service.tick()
+    with meanwhile(an_analysis_runs(service), interrupt):
+        service.execute(request)
+    (attempt,) = service.attempts(service.item())
+    service.end_leftovers()
+    assert service.is_running(attempt), "the next run adopts it"
+    service.sql(
+        f"UPDATE work_item SET state = '{state}',"
+        " finished_at = clock_timestamp()"
+    )
+    assert service.end_leftovers().startswith("ended 1 ")
+    assert not service.attempts(service.item())
+    assert service.end_leftovers().startswith("ended 0 ")
+
+
+def test_an_analysis_of_an_unknown_item_is_left_alone(
+    service: Service,
+) -> None:
+    """It may be another service's."""
+    service.post_job("slow")
+    (request,) = service.tick()
+    with meanwhile(an_analysis_runs(service), interrupt):
+        service.execute(request)
+    (attempt,) = service.attempts(service.item())
+    service.sql("DELETE FROM work_item")
+    service.end_leftovers()
+    assert service.is_running(attempt)

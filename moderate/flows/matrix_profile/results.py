@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from moderate.clients.platform_api import PlatformApi
 from moderate.clients.platform_models import JobResults
-from moderate.errors import PermanentError
+from moderate.errors import PermanentError, TemporaryError
 from moderate.inbox import admin
 from moderate.inbox.model import FINAL_STATES, Json, NewItem, WorkItem
 from moderate.inbox.store import Inbox
@@ -95,12 +95,17 @@ def tell(inbox: Inbox, api: PlatformApi, item: WorkItem) -> Told:
 
     Raises:
         PermanentError: The platform does not know the job.
-        TemporaryError: The platform can't be told now.
+        TemporaryError: The platform can't be told now, or it is open
+            whether the word stands.
     """
     word = Word.model_validate(item.payload)
     standing = _standing(inbox, word)
     if standing.superseded:
         return Told.SUPERSEDED
+    if standing.open:
+        # Dropped before it begins, the item leaves this word standing.
+        msg = f"item {word.item_id} is about to be tried again"
+        raise TemporaryError(msg)
     job = api.get_job(word.results.workflow_job_id)
     if job is None:
         msg = f"the platform has no job {word.results.workflow_job_id}"
@@ -116,18 +121,26 @@ def tell(inbox: Inbox, api: PlatformApi, item: WorkItem) -> Told:
 
 @dataclass(frozen=True)
 class _Standing:
+    """Whether a word still stands, and may replace another.
+
+    Attributes:
+        superseded: The item was tried again since.
+        open: It is about to be.
+        retried_by_hand: A person wanted another word.
+    """
+
     superseded: bool
+    open: bool
     retried_by_hand: bool
 
 
 def _standing(inbox: Inbox, word: Word) -> _Standing:
-    """Look up whether the word still stands, and may replace another."""
     with inbox.transaction() as conn:
         item = admin.get_item(conn, word.item_id)
         audit = admin.audit_of(conn, word.item_id)
     return _Standing(
-        superseded=item is not None
-        and (item.dispatch != word.dispatch or item.state not in FINAL_STATES),
+        superseded=item is not None and item.dispatch != word.dispatch,
+        open=item is not None and item.state not in FINAL_STATES,
         retried_by_hand=any(entry.action == admin.RETRY for entry in audit),
     )
 

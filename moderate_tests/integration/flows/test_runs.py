@@ -134,9 +134,7 @@ def test_failures_used_up_are_dead_and_the_platform_is_told(
     assert not service.attempts(item)
 
 
-def test_a_permanent_failure_is_dead_at_once(
-    service: Service, s3: S3
-) -> None:
+def test_a_permanent_failure_is_dead_at_once(service: Service, s3: S3) -> None:
     job = service.post_job("bad")
     service.tick_and_carry_out()
     item = service.item()

@@ -12,6 +12,7 @@ import httpx
 from dagster import (
     DagsterInstance,
     DagsterRun,
+    DagsterRunStatus,
     ExecuteInProcessResult,
     RunRequest,
     RunsFilter,
@@ -19,6 +20,11 @@ from dagster import (
     SensorResult,
     SkipReason,
     build_sensor_context,
+)
+from dagster._core.remote_origin import (
+    RegisteredCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
 )
 from pydantic import SecretStr
 
@@ -43,6 +49,9 @@ from moderate.resources import inbox_address, redactor
 from moderate.settings import load_settings, process_settings
 
 RUN_KEY = "dagster/run_key"
+CODE = RemoteRepositoryOrigin(
+    RegisteredCodeLocationOrigin("moderate"), "__repository__"
+)
 SERIES = b"time,value\n" + b"".join(
     f"2024-01-{day:02} {hour:02}:00,{(day * hour) % 17 + hour}\n".encode()
     for day in range(1, 15)
@@ -275,12 +284,18 @@ class Service:
             run_id=run_id,
         )
 
-    def create_run(self, request: RunRequest) -> DagsterRun:
+    def create_run(
+        self,
+        request: RunRequest,
+        status: DagsterRunStatus = DagsterRunStatus.NOT_STARTED,
+    ) -> DagsterRun:
         """Make the row of a run, as the daemon does; nobody executes it."""
         return self.instance.create_run_for_job(
             build_defs().resolve_job_def(str(request.job_name)),
             run_config=dict(request.run_config),
             tags={**request.tags, RUN_KEY: str(request.run_key)},
+            status=status,
+            remote_job_origin=RemoteJobOrigin(CODE, str(request.job_name)),
         )
 
     def tick_and_carry_out(self) -> list[ExecuteInProcessResult]:

@@ -1,0 +1,1 @@
+"""The whole service: real daemon, code server, webserver and peers."""

@@ -1,0 +1,1 @@
+"""Real kills of real processes: nothing is lost, told twice or left over."""

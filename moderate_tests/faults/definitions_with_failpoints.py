@@ -1,0 +1,78 @@
+"""The service's own definitions, with failpoints that tests can arm.
+
+Nothing of this is in the service: functions at its boundaries are wrapped
+here, in the processes that load this module, and analyses are started by way
+of ``workload``.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from moderate.analyses.process import ProcessLauncher
+from moderate.clients.platform_api import PlatformApi
+from moderate.clients.rabbitmq import Channel
+from moderate.definitions import defs
+from moderate.flows.matrix_profile import analysis, sensor
+from moderate.inbox.lease import Lease
+from moderate.inbox.model import State
+from moderate.inbox.store import Inbox
+from moderate_tests.faults import failpoints, workload
+from moderate_tests.faults.failpoints import reach_after, reach_before
+
+__all__ = ["defs"]
+
+MESSAGES = "matrix_profile"
+OPEN_ITEMS = """SELECT count(*) AS items FROM work_item
+ WHERE kind = 'matrix_profile' AND state = %s"""
+
+
+def has_items(state: State) -> Callable[..., bool]:
+    """Return what says whether messages wait in a state."""
+
+    def look(inbox: Inbox, *_: object) -> bool:
+        with inbox.transaction() as conn:
+            (row,) = conn.execute(OPEN_ITEMS, [state]).fetchall()
+        return bool(row["items"])
+
+    return look
+
+
+def is_analysis(lease: Lease, *_: object) -> bool:
+    """Say whether a run works on a message, not on a final word."""
+    return lease.kind.name == MESSAGES
+
+
+# The tick, from the first to the last of its boundaries.
+reach_before(sensor, "_intake", failpoints.IN_TICK)
+reach_after(
+    Inbox,
+    "record",
+    failpoints.BEFORE_COMMIT,
+    when=lambda _inbox, _conn, items: bool(items),
+)
+reach_before(Channel, "ack", failpoints.BEFORE_ACK)
+reach_before(
+    sensor,
+    "requests",
+    failpoints.BEFORE_DISPATCH,
+    when=has_items(State.PENDING),
+)
+reach_after(
+    sensor,
+    "requests",
+    failpoints.BEFORE_REQUEST,
+    when=has_items(State.DISPATCHED),
+)
+
+# The run.
+reach_before(Inbox, "bind", failpoints.BEFORE_BIND)
+reach_after(Inbox, "bind", failpoints.AFTER_BIND)
+reach_after(ProcessLauncher, "launch", failpoints.AFTER_LAUNCH)
+reach_before(Lease, "done", failpoints.BEFORE_DONE, when=is_analysis)
+reach_after(Lease, "done", failpoints.AFTER_DONE, when=is_analysis)
+reach_after(PlatformApi, "finalise_job", failpoints.AFTER_TELL)
+
+setattr(  # noqa: B010  # its type has the length of the real one
+    analysis, "COMMAND", (sys.executable, str(Path(workload.__file__)))
+)

@@ -1,0 +1,129 @@
+"""Boundaries at which a process kills itself or hangs, once, when told to.
+
+A test arms a failpoint by writing a file; whichever process of the service
+reaches the boundary first takes the file away, which only one can, and does
+what it says. Unarmed, a failpoint does nothing.
+"""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+FOLDER = "MODERATE_FAILPOINTS"
+"""Environment variable: the folder of the files."""
+
+BEFORE_COMMIT = "before-commit"
+"""The tick has inserted rows, and not committed."""
+BEFORE_ACK = "before-ack"
+"""The rows are committed; the broker does not know."""
+BEFORE_DISPATCH = "before-dispatch"
+"""The broker has forgotten the messages; nothing is dispatched."""
+BEFORE_REQUEST = "before-request"
+"""Items are dispatched; the daemon does not know of the runs."""
+IN_TICK = "in-tick"
+"""The tick has just begun."""
+BEFORE_BIND = "before-bind"
+"""The run has begun, and not bound its batch."""
+AFTER_BIND = "after-bind"
+"""The batch is the run's; nothing is launched."""
+AFTER_LAUNCH = "after-launch"
+"""The analysis has just been launched."""
+BEFORE_DONE = "before-done"
+"""The report lies in S3; the inbox does not know."""
+AFTER_DONE = "after-done"
+"""The outcome and its final word are stored; the platform does not know."""
+AFTER_TELL = "after-tell"
+"""The platform was told; the inbox does not know."""
+
+
+@dataclass(frozen=True)
+class Failpoints:
+    """The failpoints of a stack, from the test's side.
+
+    Attributes:
+        folder: Where processes look.
+    """
+
+    folder: Path
+
+    def arm(self, name: str, *, hang: float = 0) -> None:
+        """Let the next one there kill itself, or hang so many seconds."""
+        self.folder.mkdir(exist_ok=True)
+        draft = self.folder / f".{name}"
+        draft.write_text(json.dumps({"hang": hang}))
+        draft.rename(self.folder / name)
+
+    def is_armed(self, name: str) -> bool:
+        """Whether nobody has been there since."""
+        return (self.folder / name).exists()
+
+    def disarm(self) -> None:
+        """Forget all that are armed."""
+        if self.folder.exists():
+            for path in self.folder.iterdir():
+                path.unlink()
+
+
+def reach(name: str) -> None:
+    """Be at a failpoint: do what it is armed for."""
+    path = Path(os.environ[FOLDER]) / name
+    mine = path.with_name(f".{name}.{os.getpid()}.{time.monotonic_ns()}")
+    try:
+        path.rename(mine)
+    except FileNotFoundError:
+        return
+    hang = json.loads(mine.read_text())["hang"]
+    if hang:
+        time.sleep(hang)
+    else:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def reach_before(
+    owner: Any,
+    function: str,
+    name: str,
+    when: Callable[..., bool] = lambda *_: True,
+) -> None:
+    """Put a failpoint before a function of a module or class.
+
+    Args:
+        owner: The module or class.
+        function: The function's name.
+        name: The failpoint.
+        when: Whether it is reached, by the function's arguments.
+    """
+    original = getattr(owner, function)
+
+    @wraps(original)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        if when(*args):
+            reach(name)
+        return original(*args, **kwargs)
+
+    setattr(owner, function, wrapped)
+
+
+def reach_after(
+    owner: Any,
+    function: str,
+    name: str,
+    when: Callable[..., bool] = lambda *_: True,
+) -> None:
+    """Put a failpoint behind a function; see ``reach_before``."""
+    original = getattr(owner, function)
+
+    @wraps(original)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        result = original(*args, **kwargs)
+        if when(*args):
+            reach(name)
+        return result
+
+    setattr(owner, function, wrapped)

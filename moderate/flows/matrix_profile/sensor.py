@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 
 from dagster import (
@@ -30,7 +31,7 @@ from moderate.flows.matrix_profile.wiring import (
 )
 from moderate.flows.ticks import Patience, requests, settle
 from moderate.inbox.cursors import advance_cursor, read_cursor
-from moderate.inbox.database import server_now
+from moderate.inbox.database import InboxUnavailableError, server_now
 from moderate.inbox.store import Inbox
 from moderate.resources import (
     InboxSource,
@@ -82,7 +83,7 @@ def matrix_profile_messages_sensor(
     if not flow.is_on:
         return SkipReason(flow.why_off())
     store = inbox.open()
-    trouble = _intake(context, store, rabbit)
+    intake = _intake(store, rabbit)
     settled = settle(
         store,
         context.instance,
@@ -93,21 +94,32 @@ def matrix_profile_messages_sensor(
         ),
     )
     wanted = requests(store, MAKERS)
-    context.log.info(
-        "freed %s, cancelled %s, runs requested %s",
-        settled.freed,
-        settled.cancelled,
-        len(wanted),
+    said = (
+        f"{intake.said}; freed {settled.freed}, cancelled {settled.cancelled},"
+        f" runs requested {len(wanted)}"
     )
-    if trouble and not wanted:
+    if intake.trouble and not wanted:
         # Nothing else to say: the tick itself shows that reading failed.
-        raise trouble
-    return SensorResult(run_requests=wanted)
+        raise intake.trouble
+    if intake.is_news or settled.freed or settled.cancelled:
+        # Dagster keeps a file for each tick that logs: not for idle ones.
+        context.log.info(said)
+    return SensorResult(
+        run_requests=wanted,
+        skip_reason=None if wanted else SkipReason(said),
+    )
 
 
-def _intake(
-    context: SensorEvaluationContext, store: Inbox, rabbit: RabbitResource
-) -> TemporaryError | None:
+@dataclass(frozen=True)
+class _Intake:
+    """What a tick got from the broker, or why it got nothing."""
+
+    said: str
+    is_news: bool = True
+    trouble: TemporaryError | None = None
+
+
+def _intake(store: Inbox, rabbit: RabbitResource) -> _Intake:
     """Take messages; a broker that is down must not stop what is due."""
     settings = process_settings()
     begun = time.monotonic()
@@ -118,14 +130,14 @@ def _intake(
             source_of(settings),
             in_time=_deadline(settings.service.tick_budget),
         )
+    except InboxUnavailableError:
+        raise  # nothing else can be done without it either
     except TemporaryError as error:
         # The cause is a peer, named in the text; a traceback adds nothing.
         trouble = TemporaryError(redactor().redact(str(error)))
-        context.log.warning("no messages taken: %s", trouble)
-        return trouble
+        return _Intake(f"no messages taken: {trouble}", trouble=trouble)
     seconds = timedelta(seconds=time.monotonic() - begun)
-    context.log.info(describe(taken, seconds))
-    return None
+    return _Intake(describe(taken, seconds), is_news=taken.read > 0)
 
 
 @sensor(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 
 from moderate.analyses.launcher import (
     AnalysisSpec,
@@ -26,7 +26,11 @@ from moderate.analyses.launcher import (
 from moderate.analyses.outcomes import Outcome, error_of, summarise
 from moderate.clients.object_storage import ObjectStorage
 from moderate.errors import ModerateError, PermanentError, TemporaryError
-from moderate.flows.matrix_profile.messages import ImageRule, JobRequest
+from moderate.flows.matrix_profile.messages import (
+    ImageRule,
+    JobRequest,
+    request_of,
+)
 from moderate.inbox.model import Json, WorkItem
 from moderate.redaction import Redactor
 
@@ -110,11 +114,11 @@ class Analysis:
             AnalysisError: It failed.
         """
         try:
-            request = JobRequest.model_validate(item.payload)
+            request = request_of(item.payload)
             spec = self._spec(item, request)
-        except (ValidationError, PermanentError) as error:
-            cause = PermanentError(f"the message can't be used: {error}")
-            raise AnalysisError(cause, None, {"error": str(error)}) from error
+        except PermanentError as error:
+            told = {"error": f"The job's message can't be used: {error}"}
+            raise AnalysisError(error, None, told) from error
         attempt = self._adopt_or_launch(spec)
         outcome = wait_until_finished(
             self.launcher, attempt, interval=POLL, beat=beat

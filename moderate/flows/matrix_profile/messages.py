@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Annotated, Any
 
@@ -28,14 +29,26 @@ MAX_JOB_ID = 2**31 - 1
 
 REJECTED = "rejected"
 
+# An image's name and tag as registries take them. What else a text could
+# hold (a second tag, a digest) must not slip through an allow-list.
+_NAME_PART = r"[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*"
+_IMAGE = rf"^(?:[A-Za-z0-9.-]+(?::[0-9]+)?/)?{_NAME_PART}(?:/{_NAME_PART})*$"
+_TAG = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
+
 
 class BadMessageError(PermanentError):
     """A message that can never become a job."""
 
 
-def _printable(text: str) -> str:
-    if not text.isprintable():
-        msg = "contains characters that can't be printed"
+_UNUSABLE = frozenset({"Cc", "Cs"})
+"""Control characters and halves of surrogate pairs. Other odd ones stay:
+column names in the wild begin with byte order marks and hold all sorts of
+spaces."""
+
+
+def _usable(text: str) -> str:
+    if any(unicodedata.category(char) in _UNUSABLE for char in text):
+        msg = "contains control characters"
         raise ValueError(msg)
     return text
 
@@ -44,7 +57,7 @@ def _text(longest: int) -> Any:
     return Annotated[
         str,
         Field(min_length=1, max_length=longest, strict=True),
-        AfterValidator(_printable),
+        AfterValidator(_usable),
     ]
 
 
@@ -61,8 +74,12 @@ class JobRequest(BaseModel):
     analysis_variable: _text(500)  # type: ignore[valid-type]
     bucket: _text(255)  # type: ignore[valid-type]
     key: _text(1024)  # type: ignore[valid-type]
-    image: _text(500) | None = None  # type: ignore[valid-type]
-    tag: _text(128) | None = None  # type: ignore[valid-type]
+    image: Annotated[
+        str | None, Field(max_length=500, pattern=_IMAGE, strict=True)
+    ] = None
+    tag: Annotated[
+        str | None, Field(max_length=128, pattern=_TAG, strict=True)
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -123,11 +140,10 @@ def plan(bodies: Iterable[bytes], rule: ImageRule) -> Plan:
     items: list[NewItem] = []
     rejected: list[Rejected] = []
     for body in bodies:
-        try:
-            items.append(_accept(body, rule))
-        except BadMessageError as error:
-            rejected.append(Rejected(body, str(error)))
-            items.append(_reject(body, str(error)))
+        item = _understand(body, rule)
+        items.append(item)
+        if item.error:
+            rejected.append(Rejected(body, item.error))
     return Plan(items, rejected)
 
 
@@ -146,20 +162,49 @@ def parse(body: bytes) -> JobRequest:
     Raises:
         BadMessageError: Says what is wrong with it, in plain words.
     """
+    return request_of(_document(body))
+
+
+def request_of(document: Any) -> JobRequest:
+    """Read a message's content, or the payload of an item.
+
+    Raises:
+        BadMessageError: Says what is wrong with it, in plain words.
+    """
     try:
-        return JobRequest.model_validate(_document(body))
+        return JobRequest.model_validate(document)
     except PydanticError as error:
         raise BadMessageError(_first_fault(error)) from error
 
 
-def _accept(body: bytes, rule: ImageRule) -> NewItem:
-    request = parse(body)
-    rule.resolve(request)
+def _understand(body: bytes, rule: ImageRule) -> NewItem:
+    """Return the item of a message; one that is born dead says why."""
+    try:
+        request = parse(body)
+    except BadMessageError as error:
+        return _dead(_rest_of(body), str(error))
+    try:
+        rule.resolve(request)
+    except BadMessageError as error:
+        # With all that it asked for: once allowed, it can be tried again.
+        return _dead(item_of(request), str(error))
     return item_of(request)
 
 
-def _reject(body: bytes, reason: str) -> NewItem:
-    """Keep what can't be done; if its job is known, the platform is told."""
+def _dead(item: NewItem, reason: str) -> NewItem:
+    return replace(
+        item,
+        state=State.DEAD,
+        error=f"message rejected: {reason}",
+        outcome={"error": f"The job's message was rejected: {reason}"},
+    )
+
+
+def _rest_of(body: bytes) -> NewItem:
+    """Keep of a message what can be told and shown of it.
+
+    If its job is known it is that job's item, and the platform is told.
+    """
     digest = hashlib.sha256(body).hexdigest()
     job = _job_id(body)
     return NewItem(
@@ -171,9 +216,6 @@ def _reject(body: bytes, reason: str) -> NewItem:
             "sha256": digest,
             "excerpt": repr(body[:KEPT_BYTES])[2:-1],
         },
-        State.DEAD,
-        f"message rejected: {reason}",
-        {"error": f"The job's message was rejected: {reason}"},
     )
 
 

@@ -10,6 +10,7 @@ from moderate.flows.matrix_profile.messages import (
     MAX_BYTES,
     ImageRule,
     plan,
+    request_of,
 )
 from moderate.inbox.model import State
 
@@ -54,6 +55,12 @@ def test_the_recorded_message_becomes_a_pending_item() -> None:
         (message(bucket=["a"]), "bucket"),
         (message(image="evil/image"), "evil/image:1.0 is not allowed"),
         (message(tag="2.0"), "registry/matrix:2.0 is not allowed"),
+        (message(key="a\nb"), "key"),
+        (message(image=""), "image"),
+        (message(image="registry/matrix:1.0/evil", tag="1"), "image"),
+        (message(image="registry/matrix:1.0@evil", tag="1"), "image"),
+        (message(tag="1.0@sha256"), "tag"),
+        (message(tag="1.0 --privileged"), "tag"),
     ],
 )
 def test_what_can_not_be_a_job_is_kept_with_its_reason(
@@ -70,6 +77,24 @@ def test_what_can_not_be_a_job_is_kept_with_its_reason(
 
 def test_an_allowed_image_may_be_asked_for() -> None:
     (item,) = plan([message(tag="1.7")], RULE).items
+    assert item.state == State.PENDING
+
+
+def test_an_image_that_is_not_allowed_can_be_tried_again_once_it_is() -> None:
+    body = message(tag="2.0")
+    (item,) = plan([body], RULE).items
+    assert item.state == State.DEAD
+    wider = ImageRule(RULE.image, RULE.tag, ("registry/matrix:2.0",))
+    request = request_of(item.payload)
+    assert wider.resolve(request) == "registry/matrix:2.0"
+
+
+@pytest.mark.parametrize(
+    "name", ["\ufefftime", "P\u00a0in\u00a0kW", "\u6e29\u5ea6", "\u200b"]
+)
+def test_odd_column_names_are_names(name: str) -> None:
+    """As spreadsheets write them; the user can't change what is there."""
+    (item,) = plan([message(analysis_variable=name)], RULE).items
     assert item.state == State.PENDING
 
 

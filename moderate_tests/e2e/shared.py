@@ -31,6 +31,7 @@ SETTINGS = {
     # The code server finds the definitions with failpoints.
     "PYTHONPATH": str(Path(moderate_tests.__file__).parent.parent),
 }
+FAILPOINTS = "failpoints"
 _LIVE = pytest.StashKey[Live]()
 
 
@@ -62,7 +63,7 @@ def _start(config: pytest.Config) -> Stack:
             "EMULATOR_CONTROL": "true",
             "EMULATOR_JOB_DEBOUNCE_SECONDS": "0",
         },
-        environment={**SETTINGS, FOLDER: str(root / "failpoints")},
+        environment={**SETTINGS, FOLDER: str(root / FAILPOINTS)},
     )
     config.add_cleanup(stack.stop)
     stack.start()

@@ -73,6 +73,8 @@ DEV = [
     "types-psutil",
     "types-psycopg2",
     "types-pyyaml",
+    # Speaks to Chromium in the tests of the report.
+    "websocket-client>=1.8,<2",
 ]
 
 setup(

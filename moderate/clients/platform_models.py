@@ -6,9 +6,17 @@ carry no zone and are UTC; here they are aware.
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    TypeAdapter,
+    ValidationError,
+)
+
+T = TypeVar("T")
 
 
 def _in_utc(time: datetime) -> datetime:
@@ -18,6 +26,20 @@ def _in_utc(time: datetime) -> datetime:
 
 
 UtcTime = Annotated[datetime, AfterValidator(_in_utc)]
+
+# As the API reads a job's arguments, which it keeps as they were posted: it
+# takes "12" for 12, and 5 for "5".
+_OBJECT_ID = TypeAdapter(int)
+_VARIABLE = TypeAdapter(str, config=ConfigDict(coerce_numbers_to_str=True))
+
+
+def _read(
+    shape: TypeAdapter[T], arguments: dict[str, Any] | None, name: str
+) -> T | None:
+    try:
+        return shape.validate_python((arguments or {}).get(name))
+    except ValidationError:
+        return None
 
 
 class ApiModel(BaseModel):
@@ -47,14 +69,12 @@ class Job(ApiModel):
     @property
     def object_id(self) -> int | None:
         """The id of the asset object that the job reads."""
-        value = (self.arguments or {}).get("uploaded_s3_object_id")
-        return value if isinstance(value, int) else None
+        return _read(_OBJECT_ID, self.arguments, "uploaded_s3_object_id")
 
     @property
     def analysis_variable(self) -> str | None:
         """The column that the job analyses."""
-        value = (self.arguments or {}).get("analysis_variable")
-        return value if isinstance(value, str) else None
+        return _read(_VARIABLE, self.arguments, "analysis_variable")
 
 
 class JobResults(ApiModel):

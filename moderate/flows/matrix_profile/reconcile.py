@@ -18,18 +18,23 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from moderate.clients.platform_models import AssetObject, Job
+from moderate.errors import PermanentError
 from moderate.flows.matrix_profile.messages import (
     KIND,
     MAX_JOB_ID,
     JobRequest,
     item_of,
+    request_of,
 )
 from moderate.inbox.model import NewItem, State
 
 CURSOR = "matrix_profile.reconcile"
+
+JOB_TYPE = "matrix_profile"
+"""The platform's name of the jobs that are ours."""
 
 PROBES = 5
 """Ids looked at beyond the last job, as the table's count may be off."""
@@ -91,12 +96,12 @@ class Found:
 
     Attributes:
         position: Where the next one goes on.
-        open_jobs: Open jobs past their grace, in the order of their ids.
+        lost: The items of lost jobs, in the order of their ids.
         asked: How many jobs were asked for.
     """
 
     position: Position
-    open_jobs: tuple[Job, ...] = ()
+    lost: tuple[NewItem, ...] = ()
     asked: int = 0
 
 
@@ -104,6 +109,7 @@ def walk(
     api: JobReader,
     start: Position,
     *,
+    is_known: Callable[[Job], bool],
     now: datetime,
     grace: timedelta,
     limit: int,
@@ -114,6 +120,7 @@ def walk(
     Args:
         api: The platform API.
         start: Where to start.
+        is_known: Whether a job is in the inbox already.
         now: The inbox's clock (UTC).
         grace: Age below which an open job may still have its message.
         limit: Jobs asked for at the most.
@@ -132,13 +139,18 @@ def walk(
         if now - job.created_at < grace:
             break
         found = replace(found, position=found.position.after_found())
-        if job.finalised_at is None:
-            found = replace(found, open_jobs=(*found.open_jobs, job))
+        if _is_open(job) and not is_known(job):
+            lost = (*found.lost, item_of_lost_job(job, api))
+            found = replace(found, lost=lost)
     if found.position.answered >= total:
         # The probes beyond the last job are made again next time.
         end = found.position.model_copy(update={"missing": 0})
         found = replace(found, position=end)
     return found
+
+
+def _is_open(job: Job) -> bool:
+    return job.job_type == JOB_TYPE and job.finalised_at is None
 
 
 def _at_end(found: Found, total: int) -> bool:
@@ -153,22 +165,30 @@ def item_of_lost_job(job: Job, api: JobReader) -> NewItem:
 
     A job that can't be turned into one is dead, and the platform is told.
     """
+    try:
+        return item_of(_request_of(job, api))
+    except PermanentError as error:
+        return _dead(job, str(error))
+
+
+def _request_of(job: Job, api: JobReader) -> JobRequest:
+    """Make again what the job's message said.
+
+    Raises:
+        PermanentError: There is no such object, or the arguments are no use.
+    """
     found = None if job.object_id is None else api.get_object(job.object_id)
     if found is None:
-        return _dead(job, "the object that it names does not exist")
-    try:
-        request = JobRequest.model_validate(
-            {
-                "workflow_job_id": job.id,
-                "analysis_variable": job.analysis_variable,
-                "bucket": found.bucket,
-                "key": found.key,
-            }
-        )
-    except ValidationError as error:
-        reason = error.errors(include_input=False)[0]["msg"]
-        return _dead(job, f"its arguments can't be used ({reason})")
-    return item_of(request)
+        msg = "the object that it names does not exist"
+        raise PermanentError(msg)
+    return request_of(
+        {
+            "workflow_job_id": job.id,
+            "analysis_variable": job.analysis_variable,
+            "bucket": found.bucket,
+            "key": found.key,
+        }
+    )
 
 
 def _dead(job: Job, reason: str) -> NewItem:

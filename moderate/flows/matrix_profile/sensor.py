@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from dagster import (
     DefaultSensorStatus,
@@ -14,6 +15,7 @@ from dagster import (
     sensor,
 )
 
+from moderate.clients.platform_models import Job
 from moderate.errors import TemporaryError
 from moderate.flows.matrix_profile import messages, reconcile, results
 from moderate.flows.matrix_profile.intake import describe, take_messages
@@ -163,28 +165,25 @@ def matrix_profile_reconcile_sensor(
     found = reconcile.walk(
         api,
         cursor.value,
+        is_known=partial(_is_known, store),
         now=now,
         grace=settings.matrix_profile.reconcile_grace,
         limit=JOBS_PER_WALK,
         in_time=_deadline(settings.service.tick_budget),
     )
     with store.transaction() as conn:
-        known = store.known_keys(
-            conn, messages.KIND, [str(job.id) for job in found.open_jobs]
-        )
-    lost = [
-        reconcile.item_of_lost_job(job, api)
-        for job in found.open_jobs
-        if str(job.id) not in known
-    ]
-    with store.transaction() as conn:
-        store.record(conn, lost)
+        store.record(conn, found.lost)
         if found.position != cursor.value:
             advance_cursor(conn, cursor, found.position)
     return SkipReason(
-        f"asked for {found.asked} jobs, found {len(lost)} lost;"
+        f"asked for {found.asked} jobs, found {len(found.lost)} lost;"
         f" all below id {found.position.next_id} are settled"
     )
+
+
+def _is_known(store: Inbox, job: Job) -> bool:
+    with store.transaction() as conn:
+        return bool(store.known_keys(conn, messages.KIND, [str(job.id)]))
 
 
 @sensor(

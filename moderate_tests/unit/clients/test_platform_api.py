@@ -134,7 +134,7 @@ def test_a_job_is_read_and_its_times_are_utc(
 
 @pytest.mark.parametrize(
     "arguments",
-    [None, {}, {"uploaded_s3_object_id": "x", "analysis_variable": 1}],
+    [None, {}, {"uploaded_s3_object_id": "x", "analysis_variable": [1]}],
 )
 def test_a_job_with_other_arguments_is_still_a_job(
     gateway: Gateway, api: PlatformApi, arguments: Any

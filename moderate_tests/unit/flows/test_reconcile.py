@@ -1,29 +1,53 @@
 """Jobs whose message the broker lost are found, each of them, cheaply."""
 
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from moderate.clients.platform_models import AssetObject, Job
+from moderate.errors import PermanentError
+from moderate.flows.matrix_profile.messages import item_of, parse
 from moderate.flows.matrix_profile.reconcile import (
     PROBES,
     Found,
     Position,
     walk,
 )
+from moderate.inbox.model import State
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 OLD = NOW - timedelta(hours=1)
 GRACE = timedelta(minutes=5)
 
 
-def a_job(job_id: int, *, done: bool, created: datetime = OLD) -> Job:
+OBJECT = {
+    "id": 1,
+    "key": "alice-assets/a.csv",
+    "bucket": "moderate",
+    "asset_id": 1,
+    "sha256_hash": "",
+    "created_at": "2026-11-21T07:50:55.927481",
+}
+REFUSED = 422
+ARGUMENTS = {"uploaded_s3_object_id": 1, "analysis_variable": "a"}
+
+
+def a_job(
+    job_id: int,
+    *,
+    done: bool = False,
+    created: datetime = OLD,
+    job_type: str = "matrix_profile",
+    arguments: Mapping[str, object] | None = None,
+) -> Job:
     return Job.model_validate(
         {
             "id": job_id,
-            "job_type": "matrix_profile",
-            "arguments": {"uploaded_s3_object_id": 1},
+            "job_type": job_type,
+            "arguments": ARGUMENTS if arguments is None else arguments,
             "results": None,
             "created_at": created.replace(tzinfo=None).isoformat(),
             "finalised_at": (
@@ -49,15 +73,24 @@ class Table:
         return self.jobs.get(job_id)
 
     def get_object(self, object_id: int) -> AssetObject | None:
-        return None
+        if object_id == REFUSED:
+            msg = "422"
+            raise PermanentError(msg)
+        if object_id != OBJECT["id"]:
+            return None
+        return AssetObject.model_validate(OBJECT)
 
 
 def look(
-    table: Table, start: Position | None = None, limit: int = 999
+    table: Table,
+    start: Position | None = None,
+    limit: int = 999,
+    known: Collection[int] = (),
 ) -> Found:
     return walk(
         table,
         start or Position(),
+        is_known=lambda job: job.id in known,
         now=NOW,
         grace=GRACE,
         limit=limit,
@@ -66,7 +99,7 @@ def look(
 
 
 def ids(found: Found) -> list[int]:
-    return [job.id for job in found.open_jobs]
+    return [int(item.key) for item in found.lost]
 
 
 def test_open_jobs_past_their_grace_are_found_over_gaps() -> None:
@@ -80,7 +113,7 @@ def test_the_cursor_does_not_pass_a_job_that_is_too_young() -> None:
     """It may still be lost: a cursor beyond it would never find it."""
     table = Table(a_job(1, done=True), a_job(2, done=False, created=NOW))
     found = look(table)
-    assert not found.open_jobs
+    assert not found.lost
     assert found.position.next_id == 2
 
 
@@ -118,6 +151,65 @@ def test_a_shrunken_table_is_walked_again_from_the_start() -> None:
     assert position.answered == 7
     table.jobs[30] = a_job(30, done=False)
     assert ids(look(table, position)) == [30]
+
+
+def test_a_lost_job_becomes_the_item_that_its_message_would_have_been() -> (
+    None
+):
+    (item,) = look(Table(a_job(7))).lost
+    message = (
+        b'{"workflow_job_id": 7, "analysis_variable": "a",'
+        b' "bucket": "moderate", "key": "alice-assets/a.csv"}'
+    )
+    assert item == item_of(parse(message))
+
+
+@pytest.mark.parametrize(
+    ("object_id", "variable", "read_as"),
+    [("1", "a", "a"), (1.0, 5, "5"), (1, 2.5, "2.5")],
+)
+def test_arguments_are_read_as_the_platform_reads_them(
+    object_id: object, variable: object, read_as: str
+) -> None:
+    """It keeps them as they were posted, and took them."""
+    posted = {
+        "uploaded_s3_object_id": object_id,
+        "analysis_variable": variable,
+    }
+    (item,) = look(Table(a_job(1, arguments=posted))).lost
+    assert item.payload["key"] == OBJECT["key"]
+    assert item.payload["analysis_variable"] == read_as
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ({}, "does not exist"),
+        ({**ARGUMENTS, "uploaded_s3_object_id": 2}, "does not exist"),
+        ({**ARGUMENTS, "uploaded_s3_object_id": REFUSED}, "422"),
+        ({"uploaded_s3_object_id": 1}, "analysis_variable"),
+        ({**ARGUMENTS, "analysis_variable": ""}, "analysis_variable"),
+    ],
+)
+def test_a_lost_job_that_cant_be_done_is_dead_and_holds_up_no_other(
+    arguments: dict[str, object], reason: str
+) -> None:
+    found = look(Table(a_job(1, arguments=arguments), a_job(2)))
+    bad, good = found.lost
+    assert (bad.state, good.state) == (State.DEAD, State.PENDING)
+    assert reason in str(bad.error)
+    assert bad.payload["workflow_job_id"] == 1, "so that it is told"
+    assert bad.outcome
+    assert bad.outcome["error"].startswith("The analysis could not be started")
+
+
+def test_jobs_of_other_types_are_nobody_of_ours() -> None:
+    table = Table(a_job(1, job_type="forecast"), a_job(2))
+    assert ids(look(table)) == [2]
+
+
+def test_what_the_inbox_knows_is_not_looked_up_again() -> None:
+    assert ids(look(Table(a_job(1), a_job(2)), known={1})) == [2]
 
 
 @given(

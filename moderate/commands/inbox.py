@@ -2,6 +2,7 @@
 
 import getpass
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime
@@ -11,6 +12,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from moderate.commands.text import plain
 from moderate.inbox import admin, cursors
 from moderate.inbox.database import Address
 from moderate.inbox.migrate import migrate as migrate_schema
@@ -65,7 +67,13 @@ def migrate() -> None:
     help="Only items in this state.",
 )
 @click.option("--dropped", is_flag=True, help="Tombstones too.")
-@click.option("--limit", default=100, show_default=True, help="Rows.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=100,
+    show_default=True,
+    help="Rows.",
+)
 @json_option
 def list_items(
     kind: str | None,
@@ -90,7 +98,7 @@ def list_items(
     console = Console()
     console.print(_items_table(items))
     for count in counts:
-        console.print(f"{count.kind}: {count.items} {count.state}")
+        console.print(plain(f"{count.kind}: {count.items} {count.state}"))
 
 
 @inbox.command()
@@ -110,7 +118,7 @@ def show(item_id: int, as_json: bool) -> None:  # noqa: FBT001
     table = Table("field", "value", title=f"item {item_id}")
     for name, value in facts.items():
         text = value if isinstance(value, str) else json.dumps(value)
-        table.add_row(name, text)
+        table.add_row(name, plain(text))
     Console().print(table)
 
 
@@ -168,7 +176,10 @@ def forget_cursor(name: str, yes: bool) -> None:  # noqa: FBT001
 
 
 def _who() -> str:
-    return getpass.getuser()
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user that no file knows
+        return f"uid {os.getuid()}"
 
 
 def _no_item(item_id: int) -> click.ClickException:
@@ -188,12 +199,12 @@ def _items_table(items: Iterable[WorkItem]) -> Table:
     for item in items:
         table.add_row(
             str(item.id),
-            item.kind,
-            item.key,
+            plain(item.kind),
+            plain(item.key),
             item.state,
             str(item.dispatch),
             item.updated_at.strftime("%Y-%m-%d %H:%M:%S"),
-            (item.last_error or "")[:ERROR_CHARS],
+            plain((item.last_error or "")[:ERROR_CHARS]),
         )
     return table
 

@@ -9,6 +9,7 @@ from pydantic.fields import FieldInfo
 from rich.console import Console
 from rich.table import Table
 
+from moderate.commands.text import plain
 from moderate.settings import (
     GROUPS,
     Group,
@@ -53,7 +54,7 @@ def _settings_table(loaded: Settings) -> Table:
     for name, group in GROUPS.items():
         table.add_section()
         for variable, value, meaning in _rows(getattr(loaded, name), group):
-            table.add_row(variable, value, meaning)
+            table.add_row(variable, plain(value), plain(meaning))
     return table
 
 

@@ -1,0 +1,1 @@
+"""The ``moderate`` command on a real Postgres."""

@@ -19,6 +19,7 @@ from datetime import timedelta
 from dagster import DagsterInstance, DagsterRunStatus, RunRequest, RunsFilter
 
 from moderate.flows import tags
+from moderate.flows.dead_runs import declare_dead
 from moderate.inbox.model import Dispatch, Json, OpenBatch
 from moderate.inbox.store import Inbox
 
@@ -65,7 +66,10 @@ def settle(
     kinds: Sequence[str],
     patience: Patience,
 ) -> Settled:
-    """Free or cancel the batches that nobody works on any more."""
+    """Free or cancel the batches that nobody works on any more.
+
+    Dagster is told of the runs that died with them.
+    """
     freed = cancelled = 0
     for batch in inbox.silent(
         kinds, silence=patience.silence, grace=patience.grace
@@ -84,6 +88,7 @@ def settle(
             )
         elif not _may_still_bind(inbox, batch, status, patience):
             freed += inbox.free_unbound(batch, "its run never began")
+    declare_dead(inbox, instance, kinds, patience.silence)
     return Settled(freed, cancelled)
 
 

@@ -159,6 +159,25 @@ class Inbox:
             rows = fetch(conn, "open_batches", kinds=list(kinds))
         return [OpenBatch(**row) for row in rows]
 
+    def unemployed(
+        self, runs: Mapping[str, int], *, silence: timedelta
+    ) -> set[str]:
+        """Say which runs hold no batch, and will not bind one any more.
+
+        Args:
+            runs: Run ids, each with the batch that it was asked for.
+            silence: How long a run may take to end once its batch is over.
+        """
+        with self.transaction() as conn:
+            rows = fetch(
+                conn,
+                "unemployed_runs",
+                run_ids=list(runs),
+                batch_ids=list(runs.values()),
+                silence=silence,
+            )
+        return {row["run_id"] for row in rows}
+
     def is_start_overdue(
         self, batch: OpenBatch, *, silence: timedelta
     ) -> bool:

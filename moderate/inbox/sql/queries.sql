@@ -272,6 +272,21 @@ SELECT id, kind, state, run_key, run_id
  ORDER BY id;
 
 
+-- name: unemployed_runs
+-- Of some runs, each named with the batch that it was asked for, those that
+-- hold nothing and won't any more. A batch that came to a good end leaves its
+-- run some time to end too; one that was taken away was silent for long.
+SELECT run_id FROM unnest(%(run_ids)s::text[], %(batch_ids)s::bigint[])
+    AS asked (run_id, batch_id)
+ WHERE NOT EXISTS (
+           SELECT FROM batch WHERE state <> 'closed'
+              AND (batch.run_id = asked.run_id OR batch.id = asked.batch_id))
+   AND NOT EXISTS (
+           SELECT FROM batch
+            WHERE id = asked.batch_id AND closed_why = 'finished'
+              AND closed_at >= clock_timestamp() - %(silence)s);
+
+
 -- name: close_silent_batch
 -- Take the lease from a run that misses its heartbeat.
 UPDATE batch

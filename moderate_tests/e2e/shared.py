@@ -31,6 +31,9 @@ SETTINGS = {
     # The code server finds the definitions with failpoints.
     "PYTHONPATH": str(Path(moderate_tests.__file__).parent.parent),
 }
+RUNS_AT_ONCE = 4
+"""Of one kind, as the stack's dagster.yaml has it."""
+
 FAILPOINTS = "failpoints"
 _LIVE = pytest.StashKey[Live]()
 

@@ -4,6 +4,7 @@ import pytest
 
 from moderate.inbox.model import State
 from moderate_tests.e2e.live import Live
+from moderate_tests.e2e.shared import RUNS_AT_ONCE
 from moderate_tests.e2e.webserver import Run
 from moderate_tests.faults import processes
 from moderate_tests.faults.nothing_lost import assert_nothing_lost
@@ -13,9 +14,6 @@ pytestmark = [pytest.mark.services, pytest.mark.e2e]
 
 LONG = 300
 CANCELLED = "The analysis was cancelled."
-RUNS_AT_ONCE = 4
-"""Of one kind, as the stack's dagster.yaml has it."""
-
 BURST = 30
 SECONDS_PER_JOB = 8
 

@@ -125,6 +125,7 @@ def _used(service: Service) -> Iterator[Service]:
     service.prepare()
     try:
         yield service
+        service.check_words()
     finally:
         service.close()
 

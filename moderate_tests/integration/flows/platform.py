@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -94,6 +94,7 @@ class Service:
     instance: DagsterInstance
     api_url: str
     as_user: AsUser
+    retried: set[int] = field(default_factory=set)
 
     def prepare(self) -> None:
         self.control("POST", "reset")
@@ -133,6 +134,7 @@ class Service:
         return self.item(WORDS)
 
     def retry_by_hand(self, item: WorkItem) -> bool:
+        self.retried.add(item.payload["workflow_job_id"])
         with self.inbox.transaction() as conn:
             return admin.retry_item(conn, item.id, who="anna", why="mended")
 
@@ -220,13 +222,26 @@ class Service:
 
     def patches(self, job: Job) -> list[dict[str, Any]]:
         """Return the results of a job that the platform was given."""
+        return self.all_patches().get(job.id, [])
+
+    def all_patches(self) -> dict[int, list[dict[str, Any]]]:
+        """Return the results that the platform was given, by job."""
         answer = httpx.get(f"{self.api_url}/_emulator/ledger")
         ledger = answer.raise_for_status().json()
-        return [
-            patch["body"]["results"]
-            for patch in ledger["job_patches"].get(str(job.id), [])
-            if patch["status"] == 200
-        ]
+        return {
+            int(job): [
+                patch["body"]["results"]
+                for patch in patches
+                if patch["status"] == 200
+            ]
+            for job, patches in ledger["job_patches"].items()
+        }
+
+    def check_words(self) -> None:
+        """Never two different words, unless a person asked for another."""
+        for job, patches in self.all_patches().items():
+            if job not in self.retried:
+                assert all(patch == patches[0] for patch in patches)
 
     # Ticks and runs
 

@@ -160,7 +160,7 @@ def test_a_job_that_somebody_else_ended_keeps_that_end(
     others = JobResults(workflow_job_id=job.id, error=OTHERS)
     service.as_user("workflows").finalise_job(job.id, others)
     service.tick_and_carry_out()
-    assert service.results(job)["error"] == OTHERS
+    assert [told["error"] for told in service.patches(job)] == [OTHERS]
     assert service.word().outcome == {
         "told": "kept",
         "note": "the job had another result, which stays",

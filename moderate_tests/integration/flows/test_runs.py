@@ -1,19 +1,23 @@
 """One run per message: bound once, tried again, told how it ended."""
 
+from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 import sqlalchemy.exc
 from dagster import ExecuteInProcessResult
 
+from moderate.inbox import database
 from moderate.inbox.model import State
+from moderate.local.ports import free_port
 from moderate.local.services.s3 import OUTPUTS_BUCKET, S3
 from moderate_tests.integration.flows.platform import (
     WORDS,
     Service,
     environment,
 )
-from moderate_tests.integration.flows.waiting import meanwhile
+from moderate_tests.integration.flows.waiting import meanwhile, wait_until
 
 pytestmark = [
     pytest.mark.services,
@@ -158,18 +162,48 @@ def test_a_missing_report_is_a_failure_and_the_next_attempt_is_a_new_one(
     assert service.results(job)["output_key"].endswith("-2.html")
 
 
-def test_wrong_keys_of_s3_kill_no_item(
-    service: Service, settings: dict[str, str]
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"S3_SECRET_ACCESS_KEY": "not-the-secret"}, "S3_SECRET_ACCESS_KEY"),
+        ({"S3_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}"}, "connect"),
+    ],
+)
+def test_an_s3_that_refuses_kills_no_item(
+    service: Service, change: dict[str, str], reason: str
 ) -> None:
+    """Wrong keys and a server that is down are not the job's fault."""
     job = service.post_job()
-    with environment({"S3_SECRET_ACCESS_KEY": "not-the-secret"}):
+    with environment(change):
         (run,) = service.tick_and_carry_out()
-    assert "S3_SECRET_ACCESS_KEY" in failure_of(run)
+    assert reason in failure_of(run)
     assert service.item().state == State.PENDING
     service.let_waiting_be_due()
     (run,) = service.tick_and_carry_out()
     assert run.success
     assert len(service.patches(job)) == 1
+
+
+def test_a_run_goes_on_when_the_inbox_cant_take_its_heartbeat(
+    service: Service,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The lease holds until the heartbeat is missed for long."""
+    monkeypatch.setattr(database, "LOCK_TIMEOUT", timedelta(seconds=0.2))
+    service.post_job("slow")
+    (request,) = service.tick()
+
+    def lock_for_a_while() -> None:
+        conninfo = service.inbox.where.conninfo
+        with psycopg.connect(conninfo) as conn:
+            conn.execute("LOCK TABLE batch")
+            wait_until(lambda: "no heartbeat" in caplog.text)
+        service.let_analyses_go_on()
+
+    with meanwhile(lambda: service.attempts(service.item()), lock_for_a_while):
+        assert service.execute(request).success
+    assert service.item().failures == 0
 
 
 def test_a_run_goes_on_when_dagster_cant_say_how_it_stands(

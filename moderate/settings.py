@@ -159,12 +159,13 @@ class ServiceSettings(Group):
         description="DEBUG, INFO, WARNING or ERROR",
     )
     sensor_interval: Seconds = Field(
-        timedelta(seconds=5),
+        # A tick that comes a hair early at 5 would wait a whole loop more.
+        timedelta(seconds=4),
         alias="MODERATE_SENSOR_INTERVAL_SECONDS",
         ge=timedelta(seconds=1),
         le=timedelta(seconds=5),
-        description="seconds between looks of a sensor; 5 at most, as the "
-        "daemon's own loop takes 5",
+        description="least seconds between looks of a sensor; the daemon's "
+        "own loop takes 5, so less than that means every loop",
     )
     tick_budget: Seconds = Field(
         timedelta(seconds=20),

@@ -30,8 +30,13 @@ from functools import partial
 from typing import Any, TypeVar, cast
 
 import numpy as np
+from numba import __version__ as numba_version
 from numba import njit
 from numpy.typing import NDArray
+
+ENGINE = (
+    f"diagonal scan in double precision, compiled by numba {numba_version}"
+)
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _Floats = NDArray[np.float64]

@@ -18,17 +18,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from moderate.workloads.matrix_profile.kernel import scan
-
-ENGINE = (
-    "diagonal scan in double precision, compiled by numba "
-    f"{numba.__version__}"
-)
 
 # Diagonals that go together: seven arrays of it fit the first-level cache.
 BLOCK_WIDTH = 512

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from moderate.workloads.matrix_profile import chart
 from moderate.workloads.matrix_profile.analysis import Analysis
 from moderate.workloads.matrix_profile.findings import Finding, Findings
-from moderate.workloads.matrix_profile.profile import ENGINE, exclusion_zone
+from moderate.workloads.matrix_profile.kernel import ENGINE
+from moderate.workloads.matrix_profile.profile import exclusion_zone
 from moderate.workloads.matrix_profile.series import duration_text
 
 TEMPLATE = "report.html"

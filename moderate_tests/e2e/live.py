@@ -109,6 +109,12 @@ class Live:
         answer = httpx.put(self._control("faults"), json=faults, timeout=30)
         answer.raise_for_status()
 
+    def active_faults(self) -> dict[str, Any]:
+        """Return the platform API's faults, with what is left of them."""
+        answer = httpx.get(self._control("faults"), timeout=30)
+        found: dict[str, Any] = answer.raise_for_status().json()
+        return found
+
     def _control(self, what: str) -> str:
         return f"{self.stack.platform_api.url}/_emulator/{what}"
 

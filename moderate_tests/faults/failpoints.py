@@ -63,6 +63,10 @@ class Failpoints:
         """Whether nobody has been there since."""
         return (self.folder / name).exists()
 
+    def is_hanging(self, name: str) -> bool:
+        """Whether somebody who was there has not gone on yet."""
+        return any(self.folder.glob(f".{name}.*"))
+
     def disarm(self) -> None:
         """Forget all that are armed."""
         if self.folder.exists():
@@ -80,7 +84,8 @@ def reach(name: str) -> None:
         return
     hang = json.loads(mine.read_text())["hang"]
     if hang:
-        time.sleep(hang)
+        time.sleep(hang)  # This is the fault.
+        mine.unlink(missing_ok=True)
     else:
         os.kill(os.getpid(), signal.SIGKILL)
 

@@ -3,24 +3,16 @@
 from collections.abc import Callable
 
 import pytest
-from pydantic import SecretStr
 
-from moderate.clients.rabbitmq import Rabbit
 from moderate.inbox.model import State
 from moderate_tests.e2e.live import Live
 from moderate_tests.faults import failpoints as at
+from moderate_tests.faults.acts import waiting_messages
 from moderate_tests.faults.failpoints import Failpoints
 from moderate_tests.faults.nothing_lost import assert_nothing_lost
 from moderate_tests.faults.workload import stand_in
 
 pytestmark = [pytest.mark.services, pytest.mark.e2e]
-
-
-def waiting_messages(live: Live) -> int | None:
-    """Ask the broker how many messages it still has."""
-    rabbit = Rabbit(SecretStr(live.stack.rabbitmq.url))
-    with rabbit.channel() as channel:
-        return channel.queue_length("matrix_profile")
 
 
 def only_the_broker_has_it(live: Live, job: int) -> bool:

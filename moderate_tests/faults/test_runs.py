@@ -10,13 +10,17 @@ from moderate_tests.e2e.live import Live
 from moderate_tests.e2e.shared import RUNS_AT_ONCE, shared_live
 from moderate_tests.faults import failpoints as at
 from moderate_tests.faults import processes
+from moderate_tests.faults.acts import (
+    analysis_of,
+    assert_done_once,
+    post_long,
+)
 from moderate_tests.faults.failpoints import Failpoints
 from moderate_tests.faults.nothing_lost import assert_nothing_lost
 from moderate_tests.faults.workload import Evidence, stand_in
 
 pytestmark = [pytest.mark.services, pytest.mark.e2e]
 
-LONG = 300
 BOUNDARIES = (
     at.BEFORE_BIND,
     at.AFTER_BIND,
@@ -25,28 +29,6 @@ BOUNDARIES = (
     at.AFTER_DONE,
     at.AFTER_TELL,
 )
-
-
-def assert_done_once(live: Live, job: int) -> None:
-    assert live.state(job) is State.DONE
-    assert len(Evidence(live.stack.root).of(job)) == 1
-    assert len(live.patches(job)) == 1
-
-
-def post_long(live: Live, number: int) -> list[int]:
-    """Post jobs, and wait until all of them are at work."""
-    jobs = [live.post(stand_in(seconds=LONG)) for _ in range(number)]
-    live.until(
-        lambda: all(Evidence(live.stack.root).of(job) for job in jobs),
-        f"{number} analyses are at work",
-    )
-    return jobs
-
-
-def analysis_of(live: Live, job: int) -> psutil.Process:
-    """Return the one process of a job's analysis."""
-    (process,) = processes.analyses_of(live.stack.root, job)
-    return process
 
 
 def next_run(live: Live, job: int, but: str) -> str | None:

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
-from rich.console import Console
+from rich.console import Console, Group
 
-from moderate.local.demo import Demo, Ended, closing_table
+from moderate.local.demo import Demo
 from moderate.local.stack import Stack
 
 FOLDER = Path(__file__).parent.parent / "docs" / "pictures"
@@ -44,19 +44,14 @@ def photograph(url: str, name: str, *, width: int, height: int) -> None:
         )
 
 
-def photograph_terminal(
-    lines: Sequence[str], ended: Sequence[Ended], saved: dict[int, Path]
-) -> None:
+def photograph_terminal(lines: Sequence[str], closing: Group) -> None:
     """Take a picture of what the demo printed."""
     console = Console(
         record=True, width=118, force_terminal=True, file=io.StringIO()
     )
     for line in lines:
         console.print(line, highlight=False)
-    short = {
-        job: Path(".local/demo") / path.name for job, path in saved.items()
-    }
-    console.print(closing_table(ended, short))
+    console.print(closing)
     with tempfile.NamedTemporaryFile(suffix=".svg") as file:
         console.save_svg(file.name, title="./scripts/task demo")
         photograph(f"file://{file.name}", "demo.png", width=1180, height=356)
@@ -82,10 +77,10 @@ def main() -> None:
         with Stack(Path(folder) / "stack") as stack:
             lines: list[str] = []
             demo = Demo(stack, lines.append)
-            ended = demo.run()
-            saved = demo.save_reports(ended)
-            photograph_terminal(lines, ended, saved)
-            report = next(iter(saved.values()))
+            demo.matrix_profile.shown = Path(".local/demo")
+            demo.run()
+            photograph_terminal(lines, demo.closing())
+            report = demo.matrix_profile.reports[0]
             photograph(
                 f"file://{report}", "report.png", width=1200, height=1080
             )

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from moderate.local import install, ports
-from moderate.local.demo import Demo, closing_table
+from moderate.local.demo import Demo
 from moderate.local.leftovers import end_leftovers
 from moderate.local.lock import FolderLock
 from moderate.local.process import PartError
@@ -106,9 +106,9 @@ def demo(*, root: Path, leave: bool) -> None:
         stack.start()
     try:
         show = Demo(stack, say)
-        ended = show.run()
-        table = closing_table(ended, show.save_reports(ended))
-        Console(width=None if sys.stdout.isatty() else 160).print(table)
+        show.run()
+        console = Console(width=None if sys.stdout.isatty() else 160)
+        console.print(show.closing())
         say(f"See every run in the Dagster UI: {stack.webserver.url}/runs")
         if not leave:
             say("Ctrl-C stops everything.")

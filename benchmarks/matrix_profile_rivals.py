@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.matrix_profile_series import VARIABLE, Floats
-from moderate.workloads.matrix_profile import series, table, window
+from moderate.workloads.matrix_profile import reader, series, window
 
 THREADS = 2
 
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> None:
     """Turn a table into a report and its distances."""
     engine, source, report, distances = arguments
     with Path(source).open("rb") as file:
-        read = table.read_table(file, VARIABLE, max_rows=10**6)
+        read = reader.read_table(file, VARIABLE, max_rows=10**6)
     regular = series.regular_series(read, max_points=10**6)
     chosen = window.choose_window(regular, None)
     distance = ENGINES[engine](regular.values, chosen.points)

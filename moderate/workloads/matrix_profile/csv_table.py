@@ -41,7 +41,7 @@ def read(file: IO[bytes], variable: str, *, max_rows: int) -> Table:
         The variable and the times.
 
     Raises:
-        InputError: See :func:`moderate.workloads.matrix_profile.table.
+        InputError: See :func:`moderate.workloads.matrix_profile.reader.
             read_table`.
     """
     file.seek(0)

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 
 from moderate.workloads.matrix_profile.config import Config, read_config
 from moderate.workloads.matrix_profile.download import download, file_name
-from moderate.workloads.matrix_profile.table import Table, read_table
+from moderate.workloads.matrix_profile.reader import read_table
+from moderate.workloads.matrix_profile.table import Table
 
 logger = logging.getLogger(__name__)
 

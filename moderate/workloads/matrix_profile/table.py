@@ -1,4 +1,4 @@
-"""Reads one column of a table, with the times of its rows.
+"""What is read of a table: one column, with the times of its rows.
 
 Whatever the file is, only the variable and the columns that hold the time
 are kept, as they are read; so memory grows with the number of rows, which is
@@ -7,7 +7,6 @@ bounded, and not with the number of columns.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,37 +37,6 @@ class Table:
     time_column: str
     kind: str
     notes: tuple[Note, ...] = ()
-
-
-def read_table(file: IO[bytes], variable: str, *, max_rows: int) -> Table:
-    """Reads a CSV or Parquet file.
-
-    Args:
-        file: The file, open for reading in binary, seekable.
-        variable: Name of the column to analyse.
-        max_rows: More rows than this are refused.
-
-    Returns:
-        The variable and the times.
-
-    Raises:
-        InputError: It is no table that we read, the variable isn't in it or
-            doesn't hold numbers, or there are too many rows.
-    """
-    # Parquet costs an import that a CSV file need not pay for.
-    file.seek(0)
-    start = file.read(8)
-    if not start:
-        raise InputError("the file is empty")
-    if start.startswith(b"PAR1"):
-        from moderate.workloads.matrix_profile import (  # noqa: PLC0415
-            parquet_table,
-        )
-
-        return parquet_table.read(file, variable, max_rows=max_rows)
-    from moderate.workloads.matrix_profile import csv_table  # noqa: PLC0415
-
-    return csv_table.read(file, variable, max_rows=max_rows)
 
 
 def unknown_variable(variable: str, columns: Sequence[str]) -> InputError:

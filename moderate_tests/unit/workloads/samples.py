@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from moderate.workloads.matrix_profile.analysis import analyse
 from moderate.workloads.matrix_profile.config import Config
+from moderate.workloads.matrix_profile.reader import read_table
 from moderate.workloads.matrix_profile.report import Subject, render
-from moderate.workloads.matrix_profile.table import read_table
 
 ENVIRONMENT = {
     "FILE_URL": "https://s3.example/assets/a/meter%207.csv?X-Amz-Signature=abcdef0123",

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from moderate.workloads.matrix_profile import csv_table
 from moderate.workloads.matrix_profile.errors import InputError
-from moderate.workloads.matrix_profile.table import Table, read_table
+from moderate.workloads.matrix_profile.reader import read_table
+from moderate.workloads.matrix_profile.table import Table
 
 MAX_ROWS = 1000
 

@@ -19,7 +19,7 @@ ALLOWED_GROWTH = 64 * MEBIBYTE
 PROGRAM = """
 import resource, sys
 from moderate.workloads.matrix_profile.errors import InputError
-from moderate.workloads.matrix_profile.table import read_table
+from moderate.workloads.matrix_profile.reader import read_table
 if sys.argv[2] == "parquet":
     import pyarrow.parquet
 def peak():

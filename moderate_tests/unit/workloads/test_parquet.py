@@ -11,7 +11,8 @@ import pytest
 from pyarrow import parquet
 
 from moderate.workloads.matrix_profile.errors import InputError
-from moderate.workloads.matrix_profile.table import Table, read_table
+from moderate.workloads.matrix_profile.reader import read_table
+from moderate.workloads.matrix_profile.table import Table
 
 BEGIN = datetime(2020, 1, 1)  # noqa: DTZ001 (a column without a clock)
 HOURS = [BEGIN + timedelta(hours=hour) for hour in range(3)]

@@ -24,6 +24,7 @@ from moderate.inbox.model import Kind
 from moderate.logs import configure_logging
 from moderate.resources import (
     InboxSource,
+    KeycloakResource,
     PlatformApiResource,
     PostgresResource,
     RabbitResource,
@@ -46,6 +47,7 @@ def build_defs(**overrides: Any) -> Definitions:
     """
     resources: Mapping[str, Any] = {
         "inbox": InboxSource(all_kinds),
+        "keycloak": KeycloakResource(),
         "platform_api": PlatformApiResource(),
         "postgres": PostgresResource(),
         "rabbit": RabbitResource(),

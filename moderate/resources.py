@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from dagster import ConfigurableResource
 
+from moderate.clients.keycloak import KeycloakAdminClient
 from moderate.clients.object_storage import ObjectStorage
 from moderate.clients.platform_api import PlatformApi
 from moderate.clients.rabbitmq import Rabbit
@@ -24,6 +25,7 @@ from moderate.inbox.store import Inbox
 from moderate.redaction import Redactor
 from moderate.settings import (
     Group,
+    KeycloakSettings,
     PlatformApiSettings,
     PostgresSettings,
     RabbitSettings,
@@ -69,6 +71,29 @@ def _platform_api(settings: PlatformApiSettings) -> PlatformApi:
     return PlatformApi(
         str(settings.base_url), settings.username, settings.password
     )
+
+
+@cache
+def _keycloak(settings: KeycloakSettings) -> KeycloakAdminClient:
+    return KeycloakAdminClient(
+        str(settings.server_url),
+        settings.username,
+        settings.password,
+        settings.realm,
+    )
+
+
+class KeycloakResource(ConfigurableResource[None]):
+    """The identity provider; settings ``KEYCLOAK_*``."""
+
+    def client(self) -> KeycloakAdminClient:
+        """Return this process's client, with its login.
+
+        Raises:
+            SettingsError: The settings are absent.
+        """
+        settings = process_settings().keycloak
+        return _keycloak(given(settings, KeycloakSettings))
 
 
 class PlatformApiResource(ConfigurableResource[None]):

@@ -456,6 +456,54 @@ class MatrixProfileSettings(Group):
     )
 
 
+class UserDidSettings(Group):
+    """The user DID flow: how users are found, and who gets a DID."""
+
+    title: ClassVar[str] = "User DIDs"
+
+    page_size: int = Field(
+        1_000,
+        alias="USER_DIDS_PAGE_SIZE",
+        ge=50,
+        le=10_000,
+        description="users that one call to Keycloak reads at the most",
+    )
+    sweep_budget: Seconds = Field(
+        timedelta(seconds=10),
+        alias="USER_DIDS_SWEEP_BUDGET_SECONDS",
+        ge=timedelta(seconds=1),
+        le=timedelta(seconds=30),
+        description="seconds that one tick may read pages of users; the next "
+        "tick goes on",
+    )
+    reconcile_interval: Seconds = Field(
+        timedelta(hours=1),
+        alias="USER_DIDS_RECONCILE_SECONDS",
+        ge=timedelta(seconds=1),
+        description="seconds after which all users are looked at again, "
+        "although their count says that there is no need",
+    )
+    overlap: Seconds = Field(
+        timedelta(minutes=10),
+        alias="USER_DIDS_OVERLAP_SECONDS",
+        ge=timedelta(),
+        le=timedelta(days=7),
+        description="seconds before the latest user's creation from which on "
+        "users are asked for again, where Keycloak (26.6 or newer) filters by "
+        "creation",
+    )
+    service_accounts: bool = Field(
+        default=False,
+        alias="USER_DIDS_SERVICE_ACCOUNTS",
+        description="whether service accounts get a DID, `true` or `false`",
+    )
+    disabled_users: bool = Field(
+        default=True,
+        alias="USER_DIDS_DISABLED_USERS",
+        description="whether disabled users get a DID, `true` or `false`",
+    )
+
+
 @dataclass(frozen=True)
 class FlowState:
     """Whether a flow is on, and which variables it misses if it is off."""
@@ -479,6 +527,7 @@ class Settings:
 
     service: ServiceSettings
     matrix_profile: MatrixProfileSettings
+    user_dids: UserDidSettings
     postgres: PostgresSettings | None = None
     keycloak: KeycloakSettings | None = None
     open_metadata: OpenMetadataSettings | None = None
@@ -523,10 +572,12 @@ GROUPS: Mapping[str, type[Group]] = {
     "platform_api": PlatformApiSettings,
     "rabbit": RabbitSettings,
     "matrix_profile": MatrixProfileSettings,
+    "user_dids": UserDidSettings,
 }
 
 FLOW_NEEDS: Mapping[str, Sequence[str]] = {
     "matrix_profile": ("postgres", "s3", "platform_api", "rabbit"),
+    "user_dids": ("postgres", "keycloak", "platform_api"),
 }
 
 

@@ -58,8 +58,13 @@ def read_cursor(conn: Conn, name: str, initial: Value) -> Cursor[Value]:
     return Cursor(name, value, int(row["version"]))
 
 
-def advance_cursor(conn: Conn, cursor: Cursor[Value], value: Value) -> None:
+def advance_cursor(
+    conn: Conn, cursor: Cursor[Value], value: Value
+) -> Cursor[Value]:
     """Set a cursor that nobody moved since it was read.
+
+    Returns:
+        The cursor as it is once the transaction is committed.
 
     Raises:
         CursorMovedError: Somebody did; let the transaction roll back.
@@ -80,6 +85,7 @@ def advance_cursor(conn: Conn, cursor: Cursor[Value], value: Value) -> None:
     if moved is None:
         msg = f"cursor {cursor.name} was moved by somebody else"
         raise CursorMovedError(msg)
+    return Cursor(cursor.name, value, int(moved["version"]))
 
 
 def forget_cursor(conn: Conn, name: str) -> bool:

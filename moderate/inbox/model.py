@@ -180,6 +180,7 @@ class Kind:
             tells the outside world; stored in the same transaction.
         cancellable: Whether cancelling a run cancels its items; otherwise
             they are released and tried again.
+        peer: Name of the peer whose slots its runs share, if any.
     """
 
     name: str
@@ -189,6 +190,7 @@ class Kind:
     backoff: Backoff = Backoff()
     final_word: FinalWord | None = None
     cancellable: bool = False
+    peer: str | None = None
 
     def decide(self, error: Exception, failures: int) -> Retry | Dead:
         """Decide what follows a failed attempt.

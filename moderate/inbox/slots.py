@@ -7,7 +7,7 @@ worker that was killed can't keep a slot for ever.
 from collections.abc import Sequence
 from datetime import timedelta
 
-from moderate.inbox.database import Conn, fetch, run
+from moderate.inbox.database import Conn, fetch, fetch_one, run
 
 
 def take_slots(
@@ -18,6 +18,7 @@ def take_slots(
     wanted: int,
     bound: int,
     life: timedelta,
+    share: int | None = None,
 ) -> Sequence[int]:
     """Take up to ``wanted`` of a peer's free slots.
 
@@ -28,6 +29,8 @@ def take_slots(
         wanted: How many are wanted at the most.
         bound: How many the peer has in all.
         life: How long a task may take before its slot is free again.
+        share: How many this holder may hold, so that nobody is left without;
+            all of them by default.
 
     Returns:
         Ids to give back; fewer than wanted, or none, when others hold them.
@@ -41,9 +44,28 @@ def take_slots(
         holder=holder,
         wanted=wanted,
         bound=bound,
+        share=bound if share is None else share,
         life=life,
     )
     return [int(row["id"]) for row in rows]
+
+
+def share_of(conn: Conn, kinds: Sequence[str], bound: int) -> int:
+    """Return a run's part of a peer's slots; at least one.
+
+    Args:
+        conn: A transaction.
+        kinds: The kinds of items whose runs share the peer.
+        bound: How many slots the peer has in all.
+    """
+    row = fetch_one(conn, "running_batches", kinds=list(kinds))
+    runs = int(row["batches"]) if row else 0
+    return max(1, bound // max(1, runs))
+
+
+def keep_slots(conn: Conn, ids: Sequence[int], life: timedelta) -> None:
+    """Hold slots for ``life`` from now: their tasks may be at work still."""
+    run(conn, "keep_slots", ids=list(ids), life=life)
 
 
 def free_slots(conn: Conn, ids: Sequence[int]) -> None:

@@ -500,13 +500,30 @@ SELECT pg_advisory_xact_lock(
 
 
 -- name: take_slots
--- Take up to so many of a peer's free slots; those past their time are free.
+-- Take up to so many of a peer's free slots, and no more than a holder's
+-- share; those past their time are free.
 INSERT INTO peer_slot (peer, holder, expires_at)
 SELECT %(peer)s, %(holder)s, clock_timestamp() + %(life)s
-  FROM generate_series(1, least(%(wanted)s, %(bound)s - (
-        SELECT count(*) FROM peer_slot
-         WHERE peer = %(peer)s AND expires_at > clock_timestamp())))
+  FROM (SELECT count(*) AS taken,
+               count(*) FILTER (WHERE holder = %(holder)s) AS held
+          FROM peer_slot
+         WHERE peer = %(peer)s AND expires_at > clock_timestamp()) AS now,
+       generate_series(1, least(%(wanted)s, %(bound)s - now.taken,
+                                %(share)s - now.held))
 RETURNING id;
+
+
+-- name: keep_slots
+-- Hold slots until later than was meant: their tasks may be at work still.
+UPDATE peer_slot SET expires_at = clock_timestamp() + %(life)s
+ WHERE id = ANY(%(ids)s)
+RETURNING id;
+
+
+-- name: running_batches
+-- How many runs of some kinds are at work.
+SELECT count(*) AS batches FROM batch
+ WHERE kind = ANY(%(kinds)s) AND state = 'running';
 
 
 -- name: free_slots

@@ -6,7 +6,12 @@ from functools import partial
 
 import pytest
 
-from moderate.inbox.slots import free_slots, take_slots
+from moderate.inbox.slots import (
+    free_slots,
+    keep_slots,
+    share_of,
+    take_slots,
+)
 from moderate.inbox.store import Inbox
 from moderate_tests.integration.inbox.world import RACERS, change, race
 
@@ -22,15 +27,18 @@ def take(
     peer: str = API,
     bound: int = BOUND,
     life: timedelta = LIFE,
+    holder: str = "test",
+    share: int | None = None,
 ) -> Sequence[int]:
     with inbox.transaction() as conn:
         return take_slots(
             conn,
             peer=peer,
-            holder="test",
+            holder=holder,
             wanted=wanted,
             bound=bound,
             life=life,
+            share=share,
         )
 
 
@@ -137,3 +145,45 @@ def test_slots_are_not_taken_when_the_transaction_fails(
     with pytest.raises(ArithmeticError):
         fail()
     assert len(take(inbox, BOUND)) == BOUND
+
+
+def test_a_holder_with_its_share_leaves_the_rest_to_others(
+    inbox: Inbox,
+) -> None:
+    """A long backlog must not keep a new user waiting for its end."""
+    assert len(take(inbox, BOUND, holder="a")) == BOUND
+    with inbox.transaction() as conn:
+        conn.execute(
+            b"DELETE FROM peer_slot WHERE id IN"
+            b" (SELECT id FROM peer_slot ORDER BY id LIMIT 3)"
+        )
+    assert take(inbox, BOUND, holder="a", share=4) == []
+    assert len(take(inbox, BOUND, holder="b", share=4)) == 3
+
+
+def test_a_share_is_the_bound_divided_by_the_runs_at_work(
+    inbox: Inbox,
+) -> None:
+    with inbox.transaction() as conn:
+        assert share_of(conn, ["one", "two"], BOUND) == BOUND
+        for number, kind in enumerate(("one", "two", "two", "other")):
+            conn.execute(
+                b"INSERT INTO batch (kind, run_key, state, run_id)"
+                b" VALUES (%s, %s, 'running', 'run')",
+                [kind, str(number)],
+            )
+        assert share_of(conn, ["one", "two"], BOUND) == 2
+        assert share_of(conn, ["one", "two"], 2) == 1
+
+
+def test_a_slot_that_is_kept_outlives_its_time(inbox: Inbox) -> None:
+    """A task that is overdue may be at work still."""
+    kept, passed = take(inbox, 2)
+    with inbox.transaction() as conn:
+        keep_slots(conn, [kept], timedelta(hours=1))
+    change(
+        inbox.where,
+        "UPDATE peer_slot SET expires_at = expires_at - interval '6 minutes'",
+    )
+    assert len(take(inbox, BOUND)) == BOUND - 1
+    assert passed

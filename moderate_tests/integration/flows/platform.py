@@ -47,6 +47,7 @@ from moderate.inbox.model import WorkItem
 from moderate.inbox.store import Inbox
 from moderate.resources import inbox_address, redactor
 from moderate.settings import load_settings, process_settings
+from moderate_tests.integration.flows import stand_in
 
 RUN_KEY = "dagster/run_key"
 CODE = RemoteRepositoryOrigin(
@@ -334,6 +335,14 @@ class Service:
 
     def is_running(self, attempt: AttemptId) -> bool:
         return isinstance(self.launcher.status(attempt), Running)
+
+    def is_at_work(self) -> bool:
+        """Whether a stand-in does what its variable says.
+
+        From then on nothing of it changes until a test lets it go on; that
+        an attempt runs may only mean that it is about to be started.
+        """
+        return (self.work_dir / stand_in.TRIED.name).exists()
 
     def supervisor(self, attempt: AttemptId) -> int | None:
         """Return the process number of an attempt's supervisor."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
 
-DEADLINE_SECONDS = 60.0
+DEADLINE_SECONDS = 200.0
 GO = Path("../../go")
 TRIED = Path("../../tried")
 

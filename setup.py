@@ -55,7 +55,9 @@ DATASETS = [
 DATA_SERVICES = [
     "cryptography>=45",
     "hvac>=2.3,<3",
+    "numpy>=2.2,<2.5",
     "polars>=1.30,<2",
+    "pyarrow>=18",
 ]
 
 # The local stack: Dagster's UI, the emulators, the S3 stand-in.

@@ -1,0 +1,152 @@
+"""Writing a table, piece by piece."""
+
+import io
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from moderate.dataservices.tables import Format, Table
+
+FORMULA = re.compile(r"^\s*[=+\-@\t\r]")
+"""What spreadsheets take for a formula (OWASP, CSV injection)."""
+
+_PLAIN_NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
+
+
+class Writer:
+    """Writes batches of one schema to a CSV or Parquet file."""
+
+    def __init__(
+        self, file: BinaryIO, table: Table, schema: pa.Schema
+    ) -> None:
+        self._file = file
+        self._dialect = table.dialect
+        self._schema = schema
+        self._parquet = (
+            pq.ParquetWriter(file, schema)
+            if table.format is Format.PARQUET
+            else None
+        )
+        if self._parquet is None:
+            self._csv(pl.DataFrame({n: [] for n in schema.names}), header=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._parquet:
+            self._parquet.close()
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Write some rows.
+
+        Args:
+            batch: Columns in the schema's order; cast to its types.
+        """
+        if self._parquet:
+            self._parquet.write_batch(batch.cast(self._schema))
+        elif batch.num_rows:
+            self._csv(frame(batch), header=False)
+
+    def _csv(self, rows: pl.DataFrame, *, header: bool) -> None:
+        text = io.BytesIO()
+        rows.write_csv(
+            text,
+            include_header=header,
+            separator=self._dialect.separator,
+            line_terminator=self._dialect.newline,
+        )
+        self._file.write(text.getbuffer())
+
+
+def frame(batch: pa.RecordBatch) -> pl.DataFrame:
+    """Return a batch as a polars frame, without a copy where that can be."""
+    made = pl.from_arrow(batch)
+    assert isinstance(made, pl.DataFrame)  # noqa: S101  # a batch, no array
+    return made
+
+
+@contextmanager
+def writing(path: Path, table: Table, schema: pa.Schema) -> Iterator[Writer]:
+    """Write a table like ``table`` to ``path``; nothing is left on failure.
+
+    Args:
+        path: A file of our own scratch folder.
+        table: Says format and dialect.
+        schema: Columns with types.
+    """
+    try:
+        with path.open("wb") as file, Writer(file, table, schema) as writer:
+            yield writer
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def rewritten(
+    table: Table,
+    path: Path,
+    change: Callable[[pa.RecordBatch], pa.RecordBatch],
+    schema: pa.Schema | None = None,
+) -> Table:
+    """Return the table that ``change`` makes of each batch.
+
+    Args:
+        table: The input.
+        path: Where the output goes.
+        change: Makes a batch of ``schema`` of one of the input.
+        schema: The input's by default.
+    """
+    with writing(path, table, schema or table.schema()) as writer:
+        for batch in table.batches():
+            writer.write(change(batch))
+    return table.at(path)
+
+
+def replace_columns(
+    batch: pa.RecordBatch, columns: dict[str, Any]
+) -> pa.RecordBatch:
+    """Return the batch with some columns replaced, in their places."""
+    names = batch.schema.names
+    arrays = [columns.get(n, batch.column(i)) for i, n in enumerate(names)]
+    return pa.RecordBatch.from_arrays(arrays, names=names)
+
+
+def without_formulas(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Put a ``'`` before each text that a spreadsheet would run.
+
+    A plain number such as ``-3`` is none.
+    """
+    text = pl.selectors.string()
+    runs = text.str.contains(FORMULA.pattern)
+    is_number = text.str.contains(_PLAIN_NUMBER)
+    safe = pl.when(runs & ~is_number).then(pl.concat_str(pl.lit("'"), text))
+    rows = frame(batch).with_columns(safe.otherwise(text).name.keep())
+    return next(iter(rows.to_arrow(compat_level=None).to_batches()), batch)
+
+
+def export(
+    table: Table, path: Path, wanted: Format, *, escape_formulas: bool
+) -> Path:
+    """Return a file with the table as it is to be handed out.
+
+    Args:
+        table: What to write.
+        path: Where to, if the table's own file will not do.
+        wanted: CSV or Parquet.
+        escape_formulas: See ``without_formulas``; of CSV only.
+    """
+    escape = escape_formulas and wanted is Format.CSV
+    if wanted is table.format and not escape:
+        return table.path
+    target = Table(path, wanted, table.columns, table.dialect)
+    with writing(path, target, table.schema()) as writer:
+        for batch in table.batches():
+            writer.write(without_formulas(batch) if escape else batch)
+    return path

@@ -333,6 +333,22 @@ class PlatformApiSettings(Group):
         description="trust tasks in flight over all flows and runs; the "
         "API's own pool hangs at the 16th",
     )
+    task_timeout: Seconds = Field(
+        timedelta(seconds=60),
+        alias="API_TASK_TIMEOUT_SECONDS",
+        ge=timedelta(seconds=1),
+        le=timedelta(hours=1),
+        description="seconds that a trust task is waited for; one that the "
+        "API died with never ends",
+    )
+    task_limit: Seconds = Field(
+        timedelta(seconds=600),
+        alias="API_TASK_LIMIT_SECONDS",
+        ge=timedelta(seconds=1),
+        le=timedelta(hours=2),
+        description="seconds after which the API itself gives a trust task "
+        "up; so long one that is overdue counts as in flight",
+    )
 
 
 class RabbitSettings(Group):
@@ -502,6 +518,73 @@ class UserDidSettings(Group):
         alias="USER_DIDS_DISABLED_USERS",
         description="whether disabled users get a DID, `true` or `false`",
     )
+    batch_size: int = Field(
+        300,
+        alias="USER_DIDS_BATCH_SIZE",
+        ge=1,
+        le=2_000,
+        description="users that travel in one run at the most",
+    )
+    max_failures: int = Field(
+        10,
+        alias="USER_DIDS_MAX_FAILURES",
+        ge=1,
+        description="failed attempts after which a user's item is dead",
+    )
+    backoff_base: Seconds = Field(
+        timedelta(seconds=5),
+        alias="USER_DIDS_BACKOFF_SECONDS",
+        ge=timedelta(seconds=0.1),
+        description="seconds before the second attempt; doubles each time, "
+        "up to half an hour",
+    )
+
+
+class AssetProofSettings(Group):
+    """The asset proof flow."""
+
+    title: ClassVar[str] = "Asset proofs"
+
+    objects_per_tick: int = Field(
+        5_000,
+        alias="ASSET_PROOFS_OBJECTS_PER_TICK",
+        ge=1,
+        description="new objects that one tick reads at the most",
+    )
+    look_back: Seconds = Field(
+        timedelta(minutes=2),
+        alias="ASSET_PROOFS_LOOK_BACK_SECONDS",
+        ge=timedelta(seconds=1),
+        description="seconds that the platform may take to store an upload; "
+        "objects with a lower number may show up so much later",
+    )
+    reconcile_interval: Seconds = Field(
+        timedelta(hours=1),
+        alias="ASSET_PROOFS_RECONCILE_SECONDS",
+        ge=timedelta(seconds=1),
+        description="seconds after which all objects without a proof are "
+        "looked at again",
+    )
+    batch_size: int = Field(
+        300,
+        alias="ASSET_PROOFS_BATCH_SIZE",
+        ge=1,
+        le=2_000,
+        description="objects that travel in one run at the most",
+    )
+    max_failures: int = Field(
+        10,
+        alias="ASSET_PROOFS_MAX_FAILURES",
+        ge=1,
+        description="failed attempts after which an object's item is dead",
+    )
+    backoff_base: Seconds = Field(
+        timedelta(seconds=5),
+        alias="ASSET_PROOFS_BACKOFF_SECONDS",
+        ge=timedelta(seconds=0.1),
+        description="seconds before the second attempt; doubles each time, "
+        "up to half an hour",
+    )
 
 
 @dataclass(frozen=True)
@@ -528,6 +611,7 @@ class Settings:
     service: ServiceSettings
     matrix_profile: MatrixProfileSettings
     user_dids: UserDidSettings
+    asset_proofs: AssetProofSettings
     postgres: PostgresSettings | None = None
     keycloak: KeycloakSettings | None = None
     open_metadata: OpenMetadataSettings | None = None
@@ -573,11 +657,13 @@ GROUPS: Mapping[str, type[Group]] = {
     "rabbit": RabbitSettings,
     "matrix_profile": MatrixProfileSettings,
     "user_dids": UserDidSettings,
+    "asset_proofs": AssetProofSettings,
 }
 
 FLOW_NEEDS: Mapping[str, Sequence[str]] = {
     "matrix_profile": ("postgres", "s3", "platform_api", "rabbit"),
     "user_dids": ("postgres", "keycloak", "platform_api"),
+    "asset_proofs": ("postgres", "platform_api"),
 }
 
 

@@ -1,0 +1,547 @@
+"""Work through a batch of cheap items, each a task of the platform API.
+
+The API is asked, answers with a task or with what is there already, and the
+task is polled with growing waits. No thread is held by a task: the main
+thread, where interrupts arrive, does the waiting and writes outcomes; a few
+threads carry the calls. Of the API's tasks in flight all flows and runs
+together hold at most a bound, counted in Postgres, and each run its share.
+
+Twice is harmless, at any point. An item whose run died is asked for again;
+the API then says that the DID or proof is there, or makes a task that does
+nothing if the first one was quicker. A slot that a dead run held is free when
+its time has passed. An outcome is recorded the moment that it is known, so
+what was done before a kill is not asked for again.
+
+An API that is away is no fault of the items: a call that fails is followed by
+one that must work, and if that fails too the run pauses, looks again from
+time to time, and nothing is counted. A task that the API died with never
+ends: where the API was away in between it is asked for again; elsewhere its
+slot is held until the API itself would have given it up.
+"""
+
+import logging
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    Future,
+    ThreadPoolExecutor,
+    wait,
+)
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from moderate.clients.http import HttpTemporaryError
+from moderate.clients.platform_api import PlatformApi
+from moderate.clients.platform_models import Task, TaskStarted, TaskState
+from moderate.errors import ModerateError, TemporaryError
+from moderate.flows.task_errors import AskAgain, NeedsDid, meaning_of
+from moderate.flows.task_report import Report, What
+from moderate.flows.work import keep_trying
+from moderate.inbox.admin import find_item
+from moderate.inbox.database import InboxUnavailableError, transaction
+from moderate.inbox.lease import Ended, Lease
+from moderate.inbox.model import Json, State, WorkItem
+from moderate.inbox.slots import (
+    free_slots,
+    keep_slots,
+    share_of,
+    take_slots,
+)
+from moderate.redaction import Redactor
+
+PEER = "platform api"
+"""Whose slots are counted; kinds of items name it (``Kind.peer``)."""
+
+CALLERS = 4
+"""Threads that carry calls: one that is slow must not stop the others."""
+
+FIRST_WAIT = 0.2
+LONGEST_WAIT = 5.0
+GROWTH = 1.5
+"""Seconds between two looks at a task, and their growth."""
+
+SLOT_PAUSE = 0.25
+"""Seconds between two questions for a free slot."""
+
+LONGEST_NAP = 1.0
+
+MOST_ASKS = 3
+"""Times that one attempt asks, when the API's answer says to ask again."""
+
+CALL_MARGIN = timedelta(seconds=60)
+"""What a slot outlives the wait for its task: the calls take time too."""
+
+LONGEST_PAUSE = 30.0
+"""Seconds between two looks whether the API is back."""
+
+AWAY_PATIENCE = 600.0
+"""Seconds that a run waits for an API that is away."""
+
+PROBE_TASK = 1
+"""Read to see whether gateway, Keycloak, API and its database work."""
+
+_CONFLICT = 409
+
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class There:
+    """The effect is there already."""
+
+    outcome: Json
+
+
+@dataclass(frozen=True)
+class Gone:
+    """What was asked for does not exist any more: nothing is left to do."""
+
+    why: str
+
+
+class Errand(Protocol):
+    """What is asked of the API for the items of one kind."""
+
+    awaits: str | None
+    """Kind of the items that see to a user's DID, where one is needed."""
+
+    def ask(self, item: WorkItem) -> TaskStarted | There | Gone:
+        """Ask the API; must be harmless to repeat."""
+        ...
+
+    def outcome(self, task: Task) -> Json:
+        """Return what the inbox keeps of a task that succeeded."""
+        ...
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How far a batch may go.
+
+    Attributes:
+        in_flight: Tasks in flight over all flows and runs.
+        timeout: How long a task is waited for.
+        limit: After how long the API itself gives a task up.
+    """
+
+    in_flight: int
+    timeout: timedelta
+    limit: timedelta
+
+
+class ApiAwayError(TemporaryError):
+    """The API does not answer, whatever it is asked."""
+
+
+@dataclass(eq=False)
+class _Trip:
+    """One item at work: it is asked for, then its task is polled."""
+
+    item: WorkItem
+    slot: int
+    begun: float
+    due: float
+    wait: float = FIRST_WAIT
+    task_id: int | None = None
+    posted: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.begun
+
+
+class _Sight:
+    """Whether the API answers, and when to look again if it does not."""
+
+    def __init__(self) -> None:
+        self.lost: float | None = None
+        self.away_last = 0.0
+        self.quiet_until = 0.0
+        self._pause = 0.0
+
+    @property
+    def is_lost(self) -> bool:
+        return self.lost is not None
+
+    def lose(self, error: Exception) -> None:
+        """Note a call that failed whatever it asked for.
+
+        Raises:
+            ApiAwayError: The API has been away for too long.
+        """
+        now = self.away_last = time.monotonic()
+        if self.lost is None:
+            self.lost = now
+        if now >= self.quiet_until:
+            self._pause = min(max(1.0, 2 * self._pause), LONGEST_PAUSE)
+            self.quiet_until = now + self._pause
+            _log.warning("paused for %.0f s: %s", self._pause, error)
+        if now - self.lost > AWAY_PATIENCE:
+            msg = f"given up after {AWAY_PATIENCE:.0f} s: {error}"
+            raise ApiAwayError(msg)
+
+    def find(self) -> None:
+        """Note a call that was answered."""
+        self.lost = None
+        self._pause = self.quiet_until = 0.0
+
+
+class TaskBatch:
+    """The items of a bound batch on their way through the API.
+
+    Args:
+        lease: The batch; nothing of it has begun.
+        errand: What is asked for.
+        api: The platform API.
+        bounds: How far to go.
+        beat: Called often; raises to end the work.
+        redactor: Cleans what is recorded.
+    """
+
+    def __init__(
+        self,
+        lease: Lease,
+        errand: Errand,
+        api: PlatformApi,
+        bounds: Bounds,
+        *,
+        beat: Callable[[], None],
+        redactor: Redactor,
+    ) -> None:
+        self.report = Report()
+        self._lease = lease
+        self._errand = errand
+        self._api = api
+        self._bounds = bounds
+        self._beat = beat
+        self._redactor = redactor
+        self._waiting = deque(lease.items)
+        self._trips: list[_Trip] = []
+        self._calls: dict[Future[object], _Trip] = {}
+        self._free: list[int] = []
+        self._asks: Counter[int] = Counter()
+        self._sight = _Sight()
+        self._next_slots = 0.0
+        self._pool = ThreadPoolExecutor(CALLERS, "platform-api")
+
+    def work(self) -> None:
+        """Bring every item to its end, or to its next attempt.
+
+        Raises:
+            ApiAwayError: The API stayed away; items are still held.
+            LeaseLostError: The batch was taken from this run.
+            Exception: What ``beat`` raised.
+        """
+        try:
+            while self._waiting or self._trips:
+                self._beat()
+                self._start()
+                self._send()
+                self._receive()
+            self._exchange(wanted=0)
+        finally:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def give_back(self, delay: timedelta) -> None:
+        """Return what is held, uncounted.
+
+        Those whose task may be at work are left alone for ``delay``; their
+        slots pass with their time.
+        """
+        called = self._called()
+        under_way = [t for t in self._trips if t.task_id or t in called]
+        self._lease.release([trip.item for trip in under_way], delay=delay)
+        self._lease.release()
+        self._free += [
+            trip.slot for trip in self._trips if trip not in under_way
+        ]
+        for trip in self._trips:
+            self.report.add(trip.item, What.BACK, trip.seconds)
+        for item in self._waiting:
+            self.report.add(item, What.BACK, 0)
+        self._exchange(wanted=0)
+
+    # Slots, and what they are for
+
+    def _start(self) -> None:
+        """Begin as many items as there are slots for."""
+        wanted = self._wanted()
+        if not (wanted or self._free):
+            return
+        slots = self._exchange(wanted)
+        if not slots:
+            return
+        items = [self._waiting.popleft() for _ in slots]
+        try:
+            keep_trying(self._lease.begin)(items)
+        except BaseException:
+            self._free += slots
+            self._waiting.extendleft(reversed(items))
+            raise
+        now = time.monotonic()
+        self._trips += [
+            _Trip(item, slot, begun=now, due=now)
+            for item, slot in zip(items, slots, strict=True)
+        ]
+
+    def _wanted(self) -> int:
+        now = time.monotonic()
+        if now < max(self._next_slots, self._sight.quiet_until):
+            return 0
+        if self._sight.is_lost:
+            return 0 if self._trips else min(1, len(self._waiting))
+        room = self._bounds.in_flight - len(self._trips)
+        return min(room, len(self._waiting))
+
+    def _exchange(self, wanted: int) -> list[int]:
+        """Give back the slots of what is over, and take others."""
+        if not (wanted or self._free):
+            return []
+        kinds = [k.name for k in self._lease.kinds.values() if k.peer == PEER]
+        taken: list[int] = []
+        try:
+            with transaction(self._lease.where) as conn:
+                free_slots(conn, self._free)
+                if wanted:
+                    taken += take_slots(
+                        conn,
+                        peer=PEER,
+                        holder=f"batch {self._lease.batch_id}",
+                        wanted=wanted,
+                        bound=self._bounds.in_flight,
+                        share=share_of(conn, kinds, self._bounds.in_flight),
+                        life=self._bounds.timeout + CALL_MARGIN,
+                    )
+        except InboxUnavailableError as error:
+            _log.warning("no slots: %s", error)
+            taken = []
+        else:
+            self._free = []
+        if len(taken) < wanted:
+            self._next_slots = time.monotonic() + SLOT_PAUSE
+        return taken
+
+    # Calls
+
+    def _send(self) -> None:
+        """Make the calls that are due; one at a time while the API is away."""
+        now = time.monotonic()
+        called = self._called()
+        due = [t for t in self._trips if t.due <= now and t not in called]
+        if self._sight.is_lost:
+            may = now >= self._sight.quiet_until and not self._calls
+            due = due[:1] if may else []
+        for trip in due:
+            call = self._ask if trip.task_id is None else self._poll
+            self._calls[self._pool.submit(call, trip)] = trip
+
+    def _called(self) -> set[_Trip]:
+        """Return the items of which a call is under way."""
+        return set(self._calls.values())
+
+    def _ask(self, trip: _Trip) -> object:
+        try:
+            return self._errand.ask(trip.item)
+        except TemporaryError as error:
+            if _status(error) != _CONFLICT and not self._answers():
+                raise ApiAwayError(self._said(error)) from error
+            raise
+
+    def _poll(self, trip: _Trip) -> object:
+        try:
+            return self._api.get_task(trip.task_id or 0)
+        except ModerateError as error:
+            # Whatever it is, it is no fault of the item.
+            raise ApiAwayError(self._said(error)) from error
+
+    def _answers(self) -> bool:
+        """Say whether the API does what it always can."""
+        try:
+            self._api.get_task(PROBE_TASK)
+        except ModerateError:
+            return False
+        return True
+
+    def _receive(self) -> None:
+        """Wait until there is something to do, and hear what calls say."""
+        if not self._calls:
+            time.sleep(self._nap())
+            return
+        ended, _ = wait(
+            self._calls, timeout=self._nap(), return_when=FIRST_COMPLETED
+        )
+        for call in ended:
+            self._hear(self._calls.pop(call), call)
+
+    def _nap(self) -> float:
+        now = time.monotonic()
+        called = self._called()
+        times = [t.due for t in self._trips if t not in called]
+        if self._waiting and not self._calls:
+            times.append(self._next_slots)
+        if self._sight.is_lost:
+            times = [max(at, self._sight.quiet_until) for at in times]
+        soonest = min(times, default=now + LONGEST_NAP)
+        return min(max(0.01, soonest - now), LONGEST_NAP)
+
+    # Answers
+
+    def _hear(self, trip: _Trip, call: Future[object]) -> None:
+        try:
+            answer = call.result()
+        except ApiAwayError as error:
+            self._lost_sight(trip, error)
+            return
+        except Exception as error:  # noqa: BLE001  # recorded on the item
+            self._sight.find()
+            if _status(error) == _CONFLICT:
+                self._again(trip, error)
+            else:
+                self._failed(trip, error)
+            return
+        self._sight.find()
+        self._take(trip, answer)
+
+    def _take(self, trip: _Trip, answer: object) -> None:
+        match answer:
+            case TaskStarted():
+                trip.task_id = answer.task_id
+                trip.posted = time.monotonic()
+                trip.due = trip.posted + trip.wait
+            case There():
+                self._done(trip, What.THERE, answer.outcome)
+            case Gone():
+                self._done(trip, What.GONE, {"gone": answer.why}, answer.why)
+            case Task():
+                self._look_at(trip, answer)
+            case _:
+                msg = f"the platform API has forgotten task {trip.task_id}"
+                self._again(trip, TemporaryError(msg))
+
+    def _look_at(self, trip: _Trip, task: Task) -> None:
+        match task.state:
+            case TaskState.SUCCEEDED:
+                self._done(trip, What.DONE, self._errand.outcome(task))
+            case TaskState.FAILED:
+                self._task_failed(trip, task.error or "")
+            case TaskState.RUNNING:
+                now = time.monotonic()
+                late = now - trip.posted
+                if late > self._bounds.timeout.total_seconds():
+                    self._overdue(trip, late)
+                trip.wait = min(trip.wait * GROWTH, LONGEST_WAIT)
+                trip.due = now + trip.wait
+
+    def _task_failed(self, trip: _Trip, error: str) -> None:
+        meaning = meaning_of(error)
+        failure = TemporaryError(meaning.reason)
+        match meaning:
+            case AskAgain():
+                self._again(trip, failure)
+            case NeedsDid() if self._errand.awaits:
+                self._await_did(trip, self._errand.awaits, meaning)
+            case _:
+                self._failed(trip, failure)
+
+    def _await_did(self, trip: _Trip, kind: str, missing: NeedsDid) -> None:
+        """Let the item wait for the item of its owner's DID."""
+        target = keep_trying(self._find)(kind, missing.owner)
+        if target is None:
+            msg = (
+                f"{missing.reason}; {missing.owner!r} is not (yet) among the"
+                " users who get one"
+            )
+            self._failed(trip, TemporaryError(msg))
+        elif target.state is State.DONE:
+            # It has just got one; or else the platform has lost it.
+            self._again(trip, TemporaryError(missing.reason))
+        else:
+            ended = keep_trying(self._lease.wait_for)(
+                trip.item, kind, missing.owner, missing.reason
+            )
+            reason = ended.item.last_error or "" if ended else missing.reason
+            what = What.DEAD if ended else What.WAITING
+            self._leave(trip, what, reason)
+
+    def _find(self, kind: str, key: str) -> WorkItem | None:
+        with transaction(self._lease.where) as conn:
+            return find_item(conn, kind, key)
+
+    def _overdue(self, trip: _Trip, late: float) -> None:
+        """Give up a task that does not end.
+
+        If the API was away since it was posted, it has died with the API.
+        Elsewhere it may hold one of the API's connections until the API
+        itself gives it up: so long its slot is held, and nobody asks again.
+        """
+        msg = f"task {trip.task_id} has not ended after {late:.0f} s"
+        if self._sight.away_last > trip.posted:
+            self._again(trip, TemporaryError(msg))
+            return
+        rest = max(self._bounds.limit - timedelta(seconds=late), timedelta())
+        keep_trying(self._keep)(trip.slot, rest)
+        self._failed(trip, TemporaryError(msg, delay=rest), keep=True)
+
+    def _keep(self, slot: int, life: timedelta) -> None:
+        with transaction(self._lease.where) as conn:
+            keep_slots(conn, [slot], life)
+
+    def _lost_sight(self, trip: _Trip, error: ApiAwayError) -> None:
+        self._sight.lose(error)
+        trip.due = self._sight.quiet_until
+        if trip.task_id is None:
+            # Its slot would pass before the API is back.
+            self._back_in_line(trip)
+
+    def _back_in_line(self, trip: _Trip) -> None:
+        self._trips.remove(trip)
+        self._free.append(trip.slot)
+        self._waiting.appendleft(trip.item)
+
+    def _again(self, trip: _Trip, error: Exception) -> None:
+        """Ask once more in this attempt, unless that was done before."""
+        self._asks[trip.item.id] += 1
+        if self._asks[trip.item.id] < MOST_ASKS:
+            self._back_in_line(trip)
+        else:
+            self._failed(trip, error)
+
+    def _done(
+        self, trip: _Trip, what: What, outcome: Json, note: str = ""
+    ) -> None:
+        keep_trying(self._lease.done)(trip.item, outcome)
+        self._leave(trip, what, note)
+
+    def _failed(
+        self, trip: _Trip, error: Exception, *, keep: bool = False
+    ) -> None:
+        reason = self._said(error)
+        after = keep_trying(self._lease.failed)(
+            trip.item, error, reason=reason
+        )
+        what = What.DEAD if isinstance(after, Ended) else What.AGAIN
+        self._leave(trip, what, reason, keep=keep)
+        if not isinstance(error, ModerateError):
+            _log.error("%s", self._redactor.redact_exception(error))
+
+    def _leave(
+        self, trip: _Trip, what: What, note: str, *, keep: bool = False
+    ) -> None:
+        self._trips.remove(trip)
+        if not keep:
+            self._free.append(trip.slot)
+        self.report.add(trip.item, what, trip.seconds, note)
+
+    def _said(self, error: Exception) -> str:
+        said = str(error)
+        if not isinstance(error, ModerateError):
+            said = f"{type(error).__name__}: {said}"
+        return self._redactor.redact(said)
+
+
+def _status(error: Exception) -> int | None:
+    return error.status if isinstance(error, HttpTemporaryError) else None

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 from moderate.local import ports
+from moderate.local.ports import LOOPBACK
 from moderate.local.process import PartError, Process
 
 #: In the environment of every process that we start: the part's folder.
@@ -141,3 +142,29 @@ class Service(ABC):
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+class HttpService(Service):
+    """A part that serves HTTP on one port of this machine.
+
+    Args:
+        folder: See ``Service``.
+        port: Where it listens.
+        log: See ``Service``.
+    """
+
+    def __init__(
+        self, folder: Path, *, port: int, log: Path | None = None
+    ) -> None:
+        super().__init__(folder, log=log)
+        self.port = port
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """The one port."""
+        return (self.port,)
+
+    @property
+    def url(self) -> str:
+        """The base URL."""
+        return f"http://{LOOPBACK}:{self.port}"

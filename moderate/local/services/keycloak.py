@@ -14,7 +14,7 @@ from moderate.local.command import run_to_end
 from moderate.local.ports import LOOPBACK
 from moderate.local.process import Process
 from moderate.local.realm import REALM, render_realm
-from moderate.local.services.base import Service, ignore
+from moderate.local.services.base import HttpService, ignore
 
 VERSION = "26.5.6"
 ARTIFACT = f"org.keycloak:keycloak-quarkus-dist:{VERSION}:zip"
@@ -32,7 +32,7 @@ DATABASE_PROPERTIES = (
 SHARED_FOLDERS = ("lib", "providers", "themes", "conf")
 
 
-class Keycloak(Service):
+class Keycloak(HttpService):
     """A Keycloak server with the platform's realm.
 
     The unpacked distribution is shared by all stacks of the user. What a
@@ -57,21 +57,10 @@ class Keycloak(Service):
         realm_secrets: Mapping[str, str],
         log: Path | None = None,
     ) -> None:
-        super().__init__(folder, log=log)
-        self.port = port
+        super().__init__(folder, port=port, log=log)
         self._admin_password = admin_password
         self._realm_secrets = dict(realm_secrets)
         self._home = self.folder / "home"
-
-    @property
-    def ports(self) -> tuple[int, ...]:
-        """The one port."""
-        return (self.port,)
-
-    @property
-    def url(self) -> str:
-        """The server's base URL."""
-        return f"http://{LOOPBACK}:{self.port}"
 
     def client_environment(self) -> dict[str, str]:
         """URL, administrator and realm."""

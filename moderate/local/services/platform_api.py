@@ -8,13 +8,13 @@ from moderate.local import probes
 from moderate.local.ports import LOOPBACK
 from moderate.local.process import Process
 from moderate.local.realm import API_ACCOUNT, CLIENT_ID, CLIENT_SECRET
-from moderate.local.services.base import Service
+from moderate.local.services.base import HttpService
 from moderate.local.services.keycloak import Keycloak
 from moderate.local.services.rabbitmq import RabbitMQ
 from moderate.local.services.s3 import S3
 
 
-class PlatformApi(Service):
+class PlatformApi(HttpService):
     """The emulator, beside the Keycloak, broker and S3 server that it uses.
 
     Args:
@@ -42,23 +42,12 @@ class PlatformApi(Service):
         options: Mapping[str, str] | None = None,
         log: Path | None = None,
     ) -> None:
-        super().__init__(folder, log=log)
-        self.port = port
+        super().__init__(folder, port=port, log=log)
         self._keycloak = keycloak
         self._rabbitmq = rabbitmq
         self._s3 = s3
         self._realm_secrets = dict(realm_secrets)
         self._options = dict(options or {})
-
-    @property
-    def ports(self) -> tuple[int, ...]:
-        """The one port."""
-        return (self.port,)
-
-    @property
-    def url(self) -> str:
-        """The gateway's base URL."""
-        return f"http://{LOOPBACK}:{self.port}"
 
     def client_environment(self) -> dict[str, str]:
         """URL and account."""

@@ -18,7 +18,7 @@ from moderate.local import cache, probes
 from moderate.local.command import run_to_end
 from moderate.local.ports import LOOPBACK
 from moderate.local.process import Process
-from moderate.local.services.base import Service, ignore
+from moderate.local.services.base import HttpService, ignore
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -47,7 +47,7 @@ def choose_program() -> S3Program:
     return S3Program.MOTO
 
 
-class S3(Service):
+class S3(HttpService):
     """An S3 server with one access key and the platform's two buckets.
 
     Args:
@@ -72,23 +72,12 @@ class S3(Service):
         program: S3Program | None = None,
         log: Path | None = None,
     ) -> None:
-        super().__init__(folder, log=log)
-        self.port = port
+        super().__init__(folder, port=port, log=log)
         self.program = program or choose_program()
         self._access_key = access_key
         self._secret_key = secret_key
         self._objects = self.folder / "objects"
         self._metadata = self.folder / "metadata"
-
-    @property
-    def ports(self) -> tuple[int, ...]:
-        """The one port."""
-        return (self.port,)
-
-    @property
-    def url(self) -> str:
-        """The endpoint's URL."""
-        return f"http://{LOOPBACK}:{self.port}"
 
     def client_environment(self) -> dict[str, str]:
         """Endpoint, region, key and buckets."""

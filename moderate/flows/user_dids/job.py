@@ -9,14 +9,42 @@ from dagster import (
     op,
 )
 
+from moderate.clients.platform_api import DidExists, PlatformApi
+from moderate.clients.platform_models import Task, TaskStarted
 from moderate.flows import tags
+from moderate.flows.platform_tasks import Gone, There
+from moderate.flows.task_run import carry_out
 from moderate.flows.ticks import run_request
 from moderate.flows.user_dids.kinds import USER_DID
-from moderate.flows.work import BatchConfig, bind
-from moderate.inbox.model import Dispatch
+from moderate.flows.work import BatchConfig
+from moderate.inbox.model import Dispatch, Json, WorkItem
 from moderate.resources import InboxSource, PlatformApiResource
 
 OP = "user_dids"
+
+
+class DidErrand:
+    """Ask for the DIDs of users.
+
+    Twice is harmless: a user who has a DID keeps it, and of two tasks for
+    one user the slower does nothing.
+    """
+
+    awaits: str | None = None
+
+    def __init__(self, api: PlatformApi) -> None:
+        self._api = api
+
+    def ask(self, item: WorkItem) -> TaskStarted | There | Gone:
+        """Ask for a user's DID."""
+        answer = self._api.request_did(item.payload["username"])
+        if isinstance(answer, DidExists):
+            return There({"did": answer.user_meta.trust_did})
+        return answer
+
+    def outcome(self, task: Task) -> Json:
+        """Return the DID."""
+        return {"did": (task.result or {}).get("trust_did")}
 
 
 @op(
@@ -28,12 +56,13 @@ def user_dids_op(
     context: OpExecutionContext,
     config: BatchConfig,
     inbox: ResourceParam[InboxSource],
-    platform_api: PlatformApiResource,  # noqa: ARG001
+    platform_api: PlatformApiResource,
 ) -> None:
     """Work on a batch of items of kind ``user_did``."""
-    lease = bind(context, inbox.open(), config.batch_id, USER_DID)
-    if lease is not None:
-        lease.release()
+    api = platform_api.client()
+    carry_out(
+        context, inbox.open(), config.batch_id, USER_DID, DidErrand(api), api
+    )
 
 
 @job(

@@ -3,7 +3,9 @@
 from datetime import timedelta
 from typing import TypedDict
 
+from moderate.flows.platform_tasks import PEER
 from moderate.inbox.model import Backoff, Kind, NewItem
+from moderate.settings import UserDidSettings
 
 USER_DID = "user_did"
 """Kind of the items that see to a user's DID.
@@ -13,10 +15,8 @@ platform files DIDs under. So a user who is deleted and made again under the
 same name is the same item, and keeps the DID that the name has already.
 """
 
-USERS_PER_RUN = 300
 RUNS = 2
-FAILURES = 10
-BACKOFF = Backoff(timedelta(seconds=5), timedelta(minutes=30))
+LONGEST_BACKOFF = timedelta(minutes=30)
 
 
 class UserDid(TypedDict):
@@ -24,14 +24,14 @@ class UserDid(TypedDict):
 
     Attributes:
         username: Whom the DID is for.
-        keycloak_id: Who that is in Keycloak.
+        keycloak_id: Who that is in Keycloak; not known of our own account.
         created_at: When the user was created there, in milliseconds since
             1970 (UTC).
     """
 
     username: str
-    keycloak_id: str
-    created_at: int
+    keycloak_id: str | None
+    created_at: int | None
 
 
 def user_did_item(payload: UserDid) -> NewItem:
@@ -39,14 +39,15 @@ def user_did_item(payload: UserDid) -> NewItem:
     return NewItem(USER_DID, payload["username"], dict(payload))
 
 
-def kinds() -> tuple[Kind]:
-    """Return the flow's kinds."""
+def kinds_of(settings: UserDidSettings) -> tuple[Kind]:
+    """Return the flow's kind as these settings bound it."""
     return (
         Kind(
             USER_DID,
-            batch_size=USERS_PER_RUN,
+            batch_size=settings.batch_size,
             slots=RUNS,
-            max_failures=FAILURES,
-            backoff=BACKOFF,
+            max_failures=settings.max_failures,
+            backoff=Backoff(settings.backoff_base, LONGEST_BACKOFF),
+            peer=PEER,
         ),
     )

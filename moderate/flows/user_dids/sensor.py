@@ -1,0 +1,132 @@
+"""The sensor: users in, runs out."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from dagster import (
+    AssetMaterialization,
+    DefaultSensorStatus,
+    ResourceParam,
+    SensorEvaluationContext,
+    SensorResult,
+    SkipReason,
+    sensor,
+)
+
+from moderate.errors import ModerateError, PermanentError, TemporaryError
+from moderate.flows.ticks import Patience, requests, settle
+from moderate.flows.user_dids.assets import users_counted
+from moderate.flows.user_dids.discovery import discover
+from moderate.flows.user_dids.job import (
+    propagate_new_user_to_trust_services_job,
+    user_did_request,
+)
+from moderate.flows.user_dids.kinds import USER_DID
+from moderate.flows.user_dids.wiring import FLOW, rules_of
+from moderate.inbox.cursors import CursorMovedError
+from moderate.inbox.database import InboxUnavailableError
+from moderate.inbox.store import Inbox
+from moderate.resources import InboxSource, KeycloakResource, redactor
+from moderate.settings import process_settings
+
+MAKERS = {USER_DID: user_did_request}
+
+_SERVICE = process_settings().service
+
+
+def _interval(span: timedelta) -> int:
+    return max(1, round(span.total_seconds()))
+
+
+def _deadline(budget: timedelta) -> Callable[[], bool]:
+    end = time.monotonic() + budget.total_seconds()
+    return lambda: time.monotonic() < end
+
+
+@sensor(
+    name="keycloak_user_sensor",
+    jobs=[propagate_new_user_to_trust_services_job],
+    minimum_interval_seconds=_interval(_SERVICE.sensor_interval),
+    default_status=DefaultSensorStatus.RUNNING,
+    description="Finds new users in Keycloak and starts runs that see to"
+    " their DIDs.",
+)
+def keycloak_user_sensor(
+    context: SensorEvaluationContext,
+    inbox: ResourceParam[InboxSource],
+    keycloak: KeycloakResource,
+) -> SensorResult | SkipReason:
+    """Look for users, settle, dispatch, request runs."""
+    settings = process_settings()
+    flow = settings.flow(FLOW)
+    if not flow.is_on:
+        return SkipReason(flow.why_off())
+    store = inbox.open()
+    intake = _intake(store, keycloak)
+    settled = settle(
+        store,
+        context.instance,
+        list(MAKERS),
+        Patience(
+            settings.service.heartbeat_timeout,
+            settings.service.dispatch_grace,
+        ),
+    )
+    wanted = requests(store, MAKERS)
+    said = (
+        f"{intake.said}; freed {settled.freed}, cancelled {settled.cancelled},"
+        f" runs requested {len(wanted)}"
+    )
+    if intake.trouble and not wanted:
+        # Nothing else to say: the tick itself shows that looking failed.
+        raise intake.trouble
+    if intake.is_news or settled.freed or settled.cancelled:
+        # Dagster keeps a file for each tick that logs: not for idle ones.
+        context.log.info(said)
+    return SensorResult(
+        run_requests=wanted,
+        skip_reason=None if wanted else SkipReason(said),
+        asset_events=intake.counted,
+    )
+
+
+@dataclass(frozen=True)
+class _Intake:
+    """What a tick learnt from Keycloak, or why it learnt nothing."""
+
+    said: str
+    is_news: bool = True
+    trouble: ModerateError | None = None
+    counted: Sequence[AssetMaterialization] = ()
+
+
+def _intake(store: Inbox, keycloak: KeycloakResource) -> _Intake:
+    """Look for users; what is due must not wait for it."""
+    settings = process_settings()
+    begun = time.monotonic()
+    try:
+        client = keycloak.client()
+        found = discover(
+            client,
+            store,
+            rules_of(settings),
+            in_time=_deadline(settings.user_dids.sweep_budget),
+        )
+        counted = [users_counted(client.count_users())] if found.swept else []
+    except InboxUnavailableError:
+        raise  # nothing else can be done without it either
+    except CursorMovedError:
+        return _Intake("another tick reads the users")
+    except ModerateError as error:
+        # The cause is in the text; a traceback adds nothing.
+        text = redactor().redact(str(error))
+        for_good = isinstance(error, PermanentError)
+        trouble = PermanentError(text) if for_good else TemporaryError(text)
+        return _Intake(f"no users found: {text}", trouble=trouble)
+    return _Intake(
+        f"{found} in {time.monotonic() - begun:.3f} s",
+        is_news=found.new > 0 or found.swept or found.place is not None,
+        counted=counted,
+    )

@@ -1,0 +1,1 @@
+"""What becomes of good and of bad CSV files."""

@@ -2,8 +2,7 @@
 
 import codecs
 import csv
-import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -22,6 +21,7 @@ LONGEST_LINE = 16 * 1024 * 1024
 
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _POINTER = b"version https://git-lfs.github.com/spec/"
+_LOOK_AHEAD = 65_536
 _RIVALS = ",;\t|"
 
 
@@ -59,21 +59,37 @@ class _Transcoded:
     """A file in another encoding, read as UTF-8."""
 
     def __init__(self, raw: BinaryIO, encoding: str) -> None:
+        self._raw = raw
         self._encoding = encoding
-        self._text = io.TextIOWrapper(raw, encoding=encoding, newline="")
+        self._decoder = codecs.getincrementaldecoder(encoding)()
+        self._rest = b""
 
     def read(self, size: int, /) -> bytes:
-        return self._encoded(self._text.read, size)
+        rest, self._rest = self._rest, b""
+        return rest or self._more(size)
 
     def readline(self, size: int, /) -> bytes:
-        return self._encoded(self._text.readline, size)
+        line = self._rest
+        while b"\n" not in line and len(line) < size:
+            if not (more := self._more(_LOOK_AHEAD)):
+                break
+            line += more
+        end = min(line.find(b"\n") + 1 or len(line), size)
+        self._rest = line[end:]
+        return line[:end]
 
-    def _encoded(self, take: Callable[[int], str], size: int) -> bytes:
-        try:
-            return take(size).encode()
-        except UnicodeDecodeError as error:
-            msg = f"is not {self._encoding}: {error.reason}"
-            raise CsvError(msg) from error
+    def _more(self, size: int) -> bytes:
+        """Return some bytes; none at the file's end only."""
+        text, ended = "", False
+        while not text and not ended:
+            piece = self._raw.read(size)
+            ended = not piece
+            try:
+                text = self._decoder.decode(piece, final=ended)
+            except UnicodeDecodeError as error:
+                msg = f"is not {self._encoding}: {error.reason}"
+                raise CsvError(msg) from error
+        return text.encode()
 
 
 class CsvSource:

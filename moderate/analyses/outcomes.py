@@ -63,9 +63,14 @@ class Reason(StrEnum):
     MACHINE_OUT_OF_MEMORY = "machine_out_of_memory"
     TIMED_OUT = "timed_out"
     KILLED = "killed"
+    OUT_OF_DISK = "out_of_disk"
     COULD_NOT_START = "could_not_start"
+    NO_IMAGE = "no_image"
     NO_CAPACITY = "no_capacity"
     STOPPED = "stopped"
+    EVICTED = "evicted"
+    NODE_LOST = "node_lost"
+    REMOVED = "removed"
     LOST = "lost"
 
 
@@ -121,14 +126,31 @@ MEANINGS: Mapping[Reason, Meaning] = MappingProxyType(
         Reason.KILLED: Meaning(
             Kind.UNKNOWN, "The analysis ended unexpectedly."
         ),
+        Reason.OUT_OF_DISK: Meaning(
+            Kind.PERMANENT,
+            "The analysis needed more disk space than it may use.",
+        ),
         Reason.COULD_NOT_START: Meaning(
             Kind.PERMANENT, "The analysis could not be started."
+        ),
+        # Most often a registry that is down; a wrong name is capped.
+        Reason.NO_IMAGE: Meaning(
+            Kind.TEMPORARY, "The analysis' program could not be fetched."
         ),
         Reason.NO_CAPACITY: Meaning(
             Kind.TEMPORARY, "There was no room to run the analysis."
         ),
         Reason.STOPPED: Meaning(
             Kind.TEMPORARY, "The analysis was stopped before it had finished."
+        ),
+        Reason.EVICTED: Meaning(
+            Kind.TEMPORARY, "The analysis had to leave its machine."
+        ),
+        Reason.NODE_LOST: Meaning(
+            Kind.TEMPORARY, "The machine of the analysis was lost."
+        ),
+        Reason.REMOVED: Meaning(
+            Kind.TEMPORARY, "Somebody removed the analysis before its end."
         ),
         Reason.LOST: Meaning(
             Kind.TEMPORARY, "The analysis was interrupted by a fault."

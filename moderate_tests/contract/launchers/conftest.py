@@ -9,6 +9,11 @@ from types import MappingProxyType
 import pytest
 
 from moderate.analyses.process import ProcessLauncher
+from moderate_tests.contract.launchers.kubernetes_rig import (
+    NEEDS_CLUSTER,
+    kubernetes_rig,
+    real_cluster_rig,
+)
 from moderate_tests.contract.launchers.rig import Bench, MakeRig
 
 
@@ -27,6 +32,9 @@ class ProcessRig:
         """Return the command that runs a Python program."""
         return (sys.executable, "-I", "-S", "-c", source)
 
+    def close(self) -> None:
+        """Nothing is there beside the attempts."""
+
 
 def process_rig(folder: Path) -> ProcessRig:
     evidence = folder / "evidence"
@@ -34,10 +42,21 @@ def process_rig(folder: Path) -> ProcessRig:
     return ProcessRig(evidence, folder / "attempts")
 
 
-RIGS: Mapping[str, MakeRig] = MappingProxyType({"process": process_rig})
+RIGS: Mapping[str, MakeRig] = MappingProxyType(
+    {
+        "kubernetes": kubernetes_rig,
+        "process": process_rig,
+        "real_cluster": real_cluster_rig,
+    }
+)
+PARAMS = [
+    "kubernetes",
+    "process",
+    pytest.param("real_cluster", marks=[pytest.mark.k8s, NEEDS_CLUSTER]),
+]
 
 
-@pytest.fixture(params=sorted(RIGS))
+@pytest.fixture(params=PARAMS)
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     """A place to run programs, on one of the launchers."""
     bench = Bench(RIGS[request.param](tmp_path))

@@ -16,6 +16,8 @@ from moderate.analyses.launcher import (
 )
 
 KIND = "contract"
+IMAGE = "docker.io/library/python:3.11-slim"
+"""What runs a program, where an image does."""
 
 
 class Rig(Protocol):
@@ -32,6 +34,10 @@ class Rig(Protocol):
 
     def python(self, source: str) -> tuple[str, ...]:
         """Return the command that runs a Python program there."""
+        ...
+
+    def close(self) -> None:
+        """Take the place down."""
         ...
 
 
@@ -61,6 +67,7 @@ class Bench:
         return AnalysisSpec(
             attempt=attempt,
             command=command or self.rig.python(source),
+            image=IMAGE,
             timeout=timeout,
             stop_grace=stop_grace,
             limits=limits or Limits(),
@@ -73,6 +80,7 @@ class Bench:
         launcher = self.rig.launcher()
         for attempt in set(self.launched):
             launcher.stop(attempt)
+        self.rig.close()
 
 
 MakeRig = Callable[[Path], Rig]

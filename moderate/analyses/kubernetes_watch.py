@@ -1,0 +1,150 @@
+"""Hears that a Job has changed; what it is now is looked up by who waits.
+
+A watch is a hint and no more: streams end, break and fall silent, so whoever
+waits looks every few seconds anyway. It goes on from the last version that it
+saw; where that is forgotten (410, which comes as an event in an answer of
+status 200), it begins anew.
+"""
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import suppress
+from threading import Event, Lock, Thread
+from typing import Any
+
+from moderate.analyses.kubernetes_api import (
+    JOBS,
+    Cluster,
+    GoneError,
+    Query,
+    UnreachableError,
+)
+from moderate.errors import ModerateError, TemporaryError
+
+SERVER_SECONDS = 240
+"""After which the server ends a watch that is still there."""
+
+SILENCE_SECONDS = 60.0
+"""After which a stream without a word is taken for broken."""
+
+PAUSE_SECONDS = 1.0
+"""Before a watch that ended is opened again."""
+
+_GONE = 410
+_LOG = logging.getLogger(__name__)
+
+
+class Stream:
+    """An answer that comes bit by bit, which another thread may cut off."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._answer: Any = None
+        self._is_cut = False
+
+    def lines(self, answer: Any) -> Iterator[bytes]:
+        """Yield the whole lines of an answer, until it ends or is cut."""
+        with self._lock:
+            self._answer = answer
+        try:
+            rest = b""
+            while not self._is_cut and (data := answer.read1(2**16)):
+                *lines, rest = (rest + data).split(b"\n")
+                yield from lines
+            if rest and not self._is_cut:
+                yield rest
+        finally:
+            with self._lock:
+                self._answer = None
+
+    def cut(self) -> None:
+        """End the reading, now and for ever."""
+        self._is_cut = True
+        with self._lock:
+            if self._answer is not None:
+                # It has ended by itself just now.
+                with suppress(RuntimeError, ValueError, OSError):
+                    self._answer.shutdown()
+
+
+class JobWatch:
+    """Sets an event whenever one Job may have changed.
+
+    Args:
+        cluster: Where the Job is.
+        name: The Job.
+        changed: What to set.
+    """
+
+    def __init__(self, cluster: Cluster, name: str, changed: Event) -> None:
+        self._cluster = cluster
+        self._selector = f"metadata.name={name}"
+        self._changed = changed
+        self._stopped = Event()
+        self._stream = Stream()
+        self._version = ""
+        self._thread = Thread(
+            target=self._run, name=f"watch-{name}", daemon=True
+        )
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop watching; the thread ends soon."""
+        self._stopped.set()
+        self._stream.cut()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was told to stop."""
+        return self._stopped.is_set()
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                self._watch()
+            except GoneError:
+                self._version = ""
+            except ModerateError as error:
+                _LOG.debug("the watch broke: %s", error)
+            if self._stopped.wait(PAUSE_SECONDS):
+                return
+
+    def _watch(self) -> None:
+        if not self._version:
+            found = self._cluster.find_with_version(
+                JOBS, fieldSelector=self._selector
+            )
+            self._version = found[1]
+            self._changed.set()
+        query: Query = {
+            "watch": True,
+            "fieldSelector": self._selector,
+            "resourceVersion": self._version,
+            "allowWatchBookmarks": True,
+            "timeoutSeconds": SERVER_SECONDS,
+        }
+        path = self._cluster.watch_path(JOBS)
+        with self._cluster.stream(path, query, SILENCE_SECONDS) as answer:
+            for line in self._stream.lines(answer):
+                self._take(line)
+
+    def _take(self, line: bytes) -> None:
+        try:
+            event = json.loads(line)
+        except ValueError as error:
+            msg = "an event of the watch was cut short"
+            raise UnreachableError(msg) from error
+        thing = event["object"]
+        if event["type"] == "ERROR":
+            _raise_status(thing)
+        self._version = thing["metadata"]["resourceVersion"]
+        if event["type"] != "BOOKMARK":
+            self._changed.set()
+
+
+def _raise_status(status: dict[str, Any]) -> None:
+    text = f"the watch ended: {status.get('message')}"
+    if status.get("code") == _GONE:
+        raise GoneError(text)
+    raise TemporaryError(text)

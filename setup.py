@@ -41,6 +41,8 @@ MATRIX_PROFILE = [
 
 # Where analyses run as Kubernetes Jobs.
 KUBERNETES = [
+    # Keeps what runs print in the S3 storage: pods do not outlive it.
+    "dagster-aws>=0.29.27,<0.30",
     "dagster-k8s>=0.29.27,<0.30",
     "kubernetes>=35,<36",
 ]

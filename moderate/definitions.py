@@ -10,6 +10,11 @@ from typing import Any
 
 from dagster import Definitions
 
+from moderate.flows.asset_proofs import kinds as asset_proofs
+from moderate.flows.asset_proofs.job import create_asset_object_proof_job
+from moderate.flows.asset_proofs.sensor import (
+    platform_api_asset_object_sensor,
+)
 from moderate.flows.matrix_profile import wiring as matrix_profile
 from moderate.flows.matrix_profile.job import (
     matrix_profile_job,
@@ -19,6 +24,10 @@ from moderate.flows.matrix_profile.sensor import (
     matrix_profile_leftovers_sensor,
     matrix_profile_messages_sensor,
     matrix_profile_reconcile_sensor,
+)
+from moderate.flows.user_dids import kinds as user_dids
+from moderate.flows.user_dids.job import (
+    propagate_new_user_to_trust_services_job,
 )
 from moderate.inbox.model import Kind
 from moderate.logs import configure_logging
@@ -36,7 +45,11 @@ from moderate.settings import Settings, process_settings
 
 def all_kinds(settings: Settings) -> Iterable[Kind]:
     """Return the kinds of work items of all flows."""
-    return (*matrix_profile.kinds_of(settings),)
+    return (
+        *matrix_profile.kinds_of(settings),
+        *user_dids.kinds_of(settings.user_dids),
+        *asset_proofs.kinds_of(settings.asset_proofs),
+    )
 
 
 def build_defs(**overrides: Any) -> Definitions:
@@ -54,11 +67,17 @@ def build_defs(**overrides: Any) -> Definitions:
         "s3_object_storage": S3Resource(),
     }
     return Definitions(
-        jobs=[matrix_profile_job, platform_job_results_job],
+        jobs=[
+            matrix_profile_job,
+            platform_job_results_job,
+            propagate_new_user_to_trust_services_job,
+            create_asset_object_proof_job,
+        ],
         sensors=[
             matrix_profile_messages_sensor,
             matrix_profile_reconcile_sensor,
             matrix_profile_leftovers_sensor,
+            platform_api_asset_object_sensor,
         ],
         resources={**resources, **overrides},
     )

@@ -452,8 +452,8 @@ class TaskBatch:
         target = keep_trying(self._find)(kind, missing.owner)
         if target is None:
             msg = (
-                f"{missing.reason}; {missing.owner!r} is not (yet) among the"
-                " users who get one"
+                f"{missing.reason}; nor is {missing.owner!r} among the users"
+                " who get one: not found yet, or left out by a setting"
             )
             self._failed(trip, TemporaryError(msg))
         elif target.state is State.DONE:

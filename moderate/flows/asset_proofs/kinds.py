@@ -1,0 +1,53 @@
+"""The kind of work items of this flow, and how it is treated."""
+
+from datetime import timedelta
+
+from moderate.clients.platform_models import AssetObject
+from moderate.flows.platform_tasks import PEER
+from moderate.inbox.model import Backoff, Kind, NewItem
+from moderate.settings import AssetProofSettings
+
+ASSET_PROOF = "asset_proof"
+"""Kind of the items that see to an object's proof; the key is its number."""
+
+OWNER_DID = "user_did"
+"""Kind of the items that see to an owner's DID, by username."""
+
+RUNS = 2
+LONGEST_BACKOFF = timedelta(minutes=30)
+
+
+def asset_proof_item(found: AssetObject) -> NewItem:
+    """Return the work item of an object."""
+    return NewItem(
+        ASSET_PROOF,
+        str(found.id),
+        {
+            "object_id": found.id,
+            "object_key": found.key,
+            "asset_id": found.asset_id,
+        },
+    )
+
+
+def own_did_item(username: str) -> NewItem:
+    """Return the item of our own account's DID.
+
+    Objects without an owner are proven in the name of who asks.
+    """
+    payload = {"username": username, "keycloak_id": None, "created_at": None}
+    return NewItem(OWNER_DID, username, payload)
+
+
+def kinds_of(settings: AssetProofSettings) -> tuple[Kind]:
+    """Return the flow's kind as these settings bound it."""
+    return (
+        Kind(
+            ASSET_PROOF,
+            batch_size=settings.batch_size,
+            slots=RUNS,
+            max_failures=settings.max_failures,
+            backoff=Backoff(settings.backoff_base, LONGEST_BACKOFF),
+            peer=PEER,
+        ),
+    )

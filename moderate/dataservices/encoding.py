@@ -41,7 +41,8 @@ class Column:
         """Say for each row whether it has no value."""
         if None not in self.values:
             return np.zeros(len(self.codes), dtype=np.bool_)
-        return self.codes == self.values.index(None)
+        missing: Mask = self.codes == self.values.index(None)
+        return missing
 
 
 def encode(table: Table, names: Sequence[str]) -> tuple[Column, ...]:
@@ -70,7 +71,8 @@ def _codes(array: pa.Array, known: dict[str | None, int]) -> Codes:
         dtype=np.int32,
     )
     indices = coded.indices.to_numpy(zero_copy_only=False)
-    return to_ours[indices] if len(values) else indices.astype(np.int32)
+    ours: Codes = to_ours[indices] if len(values) else to_ours
+    return ours
 
 
 def as_text(array: pa.Array) -> pa.Array:

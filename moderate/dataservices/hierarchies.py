@@ -7,6 +7,7 @@ that, so it is checked.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -65,7 +66,7 @@ def levels_of(column: Column, hierarchy: Hierarchy) -> tuple[Level, ...]:
     depth = max(map(len, texts), default=1)
     rows = [row or (None,) * depth for row in texts]
     levels = [_level([row[i] for row in rows]) for i in range(depth)]
-    for lower, upper in zip(levels, levels[1:], strict=False):
+    for lower, upper in pairwise(levels):
         _refuse_unnested(column, hierarchy, lower, upper)
     return tuple(levels)
 

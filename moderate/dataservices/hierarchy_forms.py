@@ -10,6 +10,7 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Annotated, Literal
 
@@ -104,7 +105,7 @@ class Prefix(Form):
     @field_validator("keep")
     @classmethod
     def _fewer(cls, keep: tuple[int, ...]) -> tuple[int, ...]:
-        if any(a <= b for a, b in zip(keep, keep[1:], strict=False)):
+        if any(a <= b for a, b in pairwise(keep)):
             msg = "each level must keep fewer characters than the one before"
             raise ValueError(msg)
         return keep

@@ -1,5 +1,6 @@
 """The ``moderate`` command."""
 
+import logging
 import sys
 
 import click
@@ -25,6 +26,8 @@ cli.add_command(settings)
 
 def main() -> None:
     """Run the command; an error of ours is one line, not a traceback."""
+    # It logs each attempt to connect; the error that is raised says it all.
+    logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
     try:
         cli(standalone_mode=True)
     except ModerateError as error:

@@ -89,3 +89,9 @@ def record(store: Inbox, *items: NewItem) -> None:
     """Store items."""
     with store.transaction() as conn:
         store.record(conn, items)
+
+
+def change(store: Inbox, text: str) -> None:
+    """Change rows by SQL."""
+    with store.transaction() as conn:
+        conn.execute(text.encode())

@@ -10,7 +10,11 @@ import pytest
 from moderate.inbox.model import NewItem, State
 from moderate.inbox.store import Inbox
 from moderate.local.ports import free_port
-from moderate_tests.integration.commands.conftest import Command, record
+from moderate_tests.integration.commands.conftest import (
+    Command,
+    change,
+    record,
+)
 
 pytestmark = pytest.mark.services
 
@@ -81,6 +85,26 @@ def test_items_are_listed_by_kind_and_state(
     assert len(listed(moderate, "--limit", "1")) == 1
 
 
+def test_the_table_shows_only_what_was_asked_for(
+    moderate: Command, inbox: Inbox
+) -> None:
+    record(inbox, an_item("71"), a_dead_item("72"), NewItem("other", "73"))
+    dead = moderate("inbox", "ls", "--state", "dead").out
+    assert rows_of(dead) == ["72"]
+    ours = moderate("inbox", "ls", "--kind", KIND).out
+    assert rows_of(ours) == ["72", "71"], "the latest change first"
+    none = moderate("inbox", "ls", "--kind", "no-such-kind")
+    assert none.code == 0
+    assert rows_of(none.out) == []
+    assert listed(moderate, "--kind", "no-such-kind") == []
+
+
+def rows_of(table: str) -> list[str]:
+    """Return the keys of a printed table's rows."""
+    cells = [line.split("│") for line in table.splitlines()]
+    return [row[3].strip() for row in cells if len(row) > 3]
+
+
 def test_the_table_counts_and_shows_errors_as_they_are(
     moderate: Command, inbox: Inbox
 ) -> None:
@@ -112,15 +136,35 @@ def test_an_item_is_shown_whole(moderate: Command, inbox: Inbox) -> None:
 def test_a_retry_resets_failures_and_is_kept_with_its_reason(
     moderate: Command, inbox: Inbox
 ) -> None:
+    """The number of dispatches goes on: run keys are made of it."""
     record(inbox, a_dead_item("7"))
+    change(inbox, "UPDATE work_item SET failures = 4, dispatch = 5")
     said = moderate("inbox", "retry", "1", "--why", "the image is mended")
     assert said.code == 0
+    assert said.out == "1 item(s) are due again\n"
     facts = shown(moderate, 1)
     assert (facts["state"], facts["failures"]) == ("pending", 0)
+    assert facts["dispatch"] == 5
     (audit,) = facts["audit"]
     assert audit["action"] == "retry"
     assert audit["why"] == "the image is mended"
     assert audit["who"] == getpass.getuser()
+
+
+@pytest.mark.parametrize("command", ["retry", "drop"])
+def test_an_item_at_work_is_left_to_its_run(
+    moderate: Command, inbox: Inbox, command: str
+) -> None:
+    record(inbox, an_item("7"))
+    inbox.dispatch([KIND])
+    before = shown(moderate, 1)
+    assert before["state"] == "dispatched"
+    options = ("--yes",) if command == "drop" else ()
+    said = moderate("inbox", command, "1", *options)
+    assert said.code == 1
+    assert said.err.startswith("Error: item 1 can't be ")
+    assert "moderate inbox show 1" in said.err
+    assert shown(moderate, 1) == before
 
 
 def test_a_retry_of_several_is_all_or_nothing(
@@ -157,6 +201,9 @@ def test_a_dropped_item_leaves_a_tombstone_and_its_word(
     assert facts["payload"] == {}
     assert facts["key"] == "7"
     assert moderate("inbox", "drop", "1", "--yes").code == 1
+    record(inbox, an_item("7"))
+    assert shown(moderate, 1) == facts, "the same event is the same row"
+    assert len(listed(moderate, "--dropped")) == 2
 
 
 def test_a_cursor_is_forgotten_by_name(
@@ -218,7 +265,22 @@ def test_an_item_that_is_not_there_is_said_so(
         assert said.err == f"Error: there is no item {item_id}\n"
 
 
-@pytest.mark.parametrize("command", ["ls", "migrate"])
+def test_a_drop_of_several_is_all_or_nothing(
+    moderate: Command, inbox: Inbox
+) -> None:
+    record(inbox, an_item("7"))
+    said = moderate("inbox", "drop", "1", "999", typed="y\n")
+    assert said.code == 1
+    assert "Drop 2 item(s) for good? [y/N]" in said.out
+    assert "item 999 can't be dropped: it does not exist" in said.err
+    assert "nothing was changed" in said.err
+    assert shown(moderate, 1)["state"] == "pending"
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["ls", "show 1", "retry 1", "drop 1 --yes", "migrate"],
+)
 @pytest.mark.parametrize(
     ("variable", "value"),
     [("POSTGRES_PORT", str(free_port())), ("POSTGRES_PASSWORD", PASSWORD)],
@@ -235,7 +297,7 @@ def test_a_database_that_cant_be_used_is_one_line_without_a_secret(
 
     monkeypatch.setattr(database, "POOL_WAIT", database.CONNECT_TIMEOUT / 10)
     monkeypatch.setenv(variable, value)
-    said = moderate("inbox", command)
+    said = moderate("inbox", *command.split())
     assert said.code == 1
     (line,) = said.err.splitlines()
     assert line.startswith("moderate: the inbox")

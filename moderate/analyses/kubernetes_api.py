@@ -86,24 +86,21 @@ class Cluster:
         self, kind: str, **query: str
     ) -> tuple[list[Json], str]:
         """Return the chosen objects, and the version they are as of."""
+        try:
+            return self._pages(kind, query)
+        except GoneError:  # the list changed too much between two pages
+            return self._pages(kind, query)
+
+    def _pages(self, kind: str, query: Query) -> tuple[list[Json], str]:
         found: list[Json] = []
-        more = ""
+        wanted: dict[str, Value] = {**query, "limit": PAGE}
         while True:
-            page = self._call(
-                "GET",
-                self._path(kind),
-                query={
-                    **query,
-                    "limit": PAGE,
-                    **({"continue": more} if more else {}),
-                },
-            )
+            page = self._call("GET", self._path(kind), query=wanted)
             if page is None:
-                msg = f"the cluster has no {self._path(kind)}"
-                raise TemporaryError(msg)
+                raise TemporaryError(f"the cluster has no {self._path(kind)}")
             found += page.get("items") or []
-            more = page["metadata"].get("continue") or ""
-            if not more:
+            wanted["continue"] = page["metadata"].get("continue") or ""
+            if not wanted["continue"]:
                 return found, page["metadata"]["resourceVersion"]
 
     def create(self, kind: str, body: Json) -> Json:

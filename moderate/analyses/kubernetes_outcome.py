@@ -226,14 +226,17 @@ def _since(pod: Json) -> datetime:
 def _under_way(facts: Facts, job: Json) -> Standing:
     """Say how a Job stands that the cluster has no last word on yet."""
     pod = newest(facts.pods)
-    if verdict_of(job) and not (pod and has_begun(pod)):
-        return Standing(Pending("it is being given up"))
-    if pod is None:
-        stuck = _why_no_pod(facts.events())
-    elif has_begun(pod) or pod["status"].get("phase") in OVER:
-        return Standing(Running(_since(pod)))
-    else:
+    # Somebody who was ending it may have been killed over that.
+    verdict = verdict_of(job)
+    ended = Stuck(verdict, Patience.NONE) if verdict else None
+    if pod and (has_begun(pod) or pod["status"].get("phase") in OVER):
+        return Standing(Running(_since(pod)), ended)
+    if ended:
+        return Standing(Pending("it is being ended"), ended)
+    if pod:
         stuck = _why_pending(pod, facts.events)
+    else:
+        stuck = _why_no_pod(facts.events())
     return Standing(Pending(stuck.said or stuck.outcome.detail), stuck)
 
 

@@ -1,0 +1,123 @@
+"""What a process has going for an attempt that it waits for."""
+
+import logging
+import time
+from datetime import timedelta
+from threading import Event
+
+from moderate.analyses import kubernetes_outcome as reading
+from moderate.analyses.kubernetes_api import UnreachableError
+from moderate.analyses.kubernetes_ending import Ending
+from moderate.analyses.kubernetes_log import Excerpt, LogFollower, Sink
+from moderate.analyses.kubernetes_outcome import (
+    Facts,
+    Patience,
+    Standing,
+    Stuck,
+    standing,
+)
+from moderate.analyses.kubernetes_reader import Reader
+from moderate.analyses.kubernetes_watch import JobWatch
+from moderate.analyses.launcher import AttemptId, Pending, Status
+from moderate.analyses.outcomes import Outcome
+
+LOOK_SECONDS = 4.0
+"""Between two looks where no watch says that there is news."""
+
+LAST_LINES_SECONDS = 5.0
+KEPT_BYTES = 4 * 2**20
+"""The most that is kept of one log in this process."""
+
+_LOG = logging.getLogger(__name__)
+
+
+class Vigil:
+    """Watches one attempt, follows its log, and loses patience with it.
+
+    Args:
+        reader: Reads how it stands.
+        attempt: What is waited for.
+        sink: Gets the lines of its log.
+    """
+
+    def __init__(self, reader: Reader, attempt: AttemptId, sink: Sink) -> None:
+        self.log = Excerpt(KEPT_BYTES)
+        self.is_closed = False
+        self._reader = reader
+        self._attempt = attempt
+        self._sink = sink
+        self._changed = Event()
+        self._watch = JobWatch(reader.cluster, attempt.name, self._changed)
+        self._follower: LogFollower | None = None
+        self._last: Standing | None = None
+        self._looked = 0.0
+        self._stuck: tuple[Outcome, float] | None = None
+
+    def status(self) -> Status:
+        """Return how it stands, looking only if there may be news.
+
+        Where the API server can't be reached it is what was seen last.
+        """
+        age = time.monotonic() - self._looked
+        if self._last and age < LOOK_SECONDS and not self._changed.is_set():
+            return self._last.status
+        self._changed.clear()
+        self._looked = time.monotonic()
+        try:
+            facts = self._reader.facts(self._attempt)
+            self._last = standing(facts)
+            self._follow(facts)
+            self._lose_patience(facts, self._last.stuck)
+        except UnreachableError as error:
+            _LOG.warning("%s: %s; waiting", self._attempt.name, error)
+            self._last = self._last or Standing(Pending(str(error)))
+        return self._last.status
+
+    def wait(self, seconds: float) -> None:
+        """Wait until there may be news."""
+        age = time.monotonic() - self._looked
+        self._changed.wait(max(0.0, min(seconds, LOOK_SECONDS - age)))
+
+    def close(self) -> None:
+        """Read the last lines, and stop watching; the log is kept."""
+        if self.is_closed:
+            return
+        self.is_closed = True
+        self._watch.close()
+        if self._follower:
+            self._follower.finish(LAST_LINES_SECONDS)
+
+    def _follow(self, facts: Facts) -> None:
+        pod = reading.newest(facts.pods)
+        if self._follower is None and pod and reading.has_begun(pod):
+            self._follower = LogFollower(
+                self._reader.cluster,
+                pod["metadata"]["name"],
+                self.log,
+                self._sink,
+            )
+
+    def _lose_patience(self, facts: Facts, stuck: Stuck | None) -> None:
+        if stuck is None or facts.job is None:
+            self._stuck = None
+            return
+        name, now = self._attempt.name, time.monotonic()
+        if self._stuck is None or self._stuck[0] != stuck.outcome:
+            self._stuck = (stuck.outcome, now)
+            if stuck.said:
+                _LOG.warning("%s waits: %s", name, stuck.said)
+        if now - self._stuck[1] >= self._patience(stuck):
+            _LOG.warning("%s is given up: %s", name, stuck.said)
+            ending = Ending(self._reader.cluster)
+            ending.end(
+                facts.job, list(facts.pods), stuck.outcome, is_late=False
+            )
+
+    def _patience(self, stuck: Stuck) -> float:
+        options = self._reader.options
+        spans = {
+            Patience.NONE: timedelta(),
+            Patience.START: options.start_patience,
+            Patience.PENDING: options.pending_timeout,
+        }
+        return spans[stuck.patience].total_seconds()

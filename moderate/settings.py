@@ -94,6 +94,7 @@ class LogFormat(StrEnum):
 class LauncherName(StrEnum):
     """Where analyses run."""
 
+    KUBERNETES = "kubernetes"
     PROCESS = "process"
 
 
@@ -394,15 +395,10 @@ class MatrixProfileSettings(Group):
         description="`image:tag` patterns (fnmatch, comma separated) that a "
         "message may ask for; none by default",
     )
-    launcher: LauncherName = Field(
-        LauncherName.PROCESS,
-        alias="ANALYSIS_LAUNCHER",
-        description="`process`: on the worker's own machine",
-    )
     work_dir: str = Field(
         "",
         alias="ANALYSIS_WORK_DIR",
-        description="folder of running analyses; by default "
+        description="folder of analyses that run as processes; by default "
         "`.local/state/moderate/analyses` in the user's home",
     )
     timeout: Seconds = Field(
@@ -470,6 +466,104 @@ class MatrixProfileSettings(Group):
         description="age in seconds from which an open job without an item "
         "counts as lost",
     )
+
+
+class AnalysisSettings(Group):
+    """Where analyses run, and how they do on a Kubernetes cluster."""
+
+    title: ClassVar[str] = "Analyses"
+
+    cluster: str = Field(
+        "",
+        alias="KUBERNETES_SERVICE_HOST",
+        description="set by Kubernetes in every pod, not by you",
+    )
+    chosen: LauncherName | None = Field(
+        None,
+        alias="ANALYSIS_LAUNCHER",
+        description="`kubernetes`: as Jobs of a cluster; `process`: on the "
+        "worker's own machine; by default `kubernetes` inside a cluster and "
+        "`process` elsewhere",
+    )
+    kube_context: str = Field(
+        "",
+        alias="ANALYSIS_KUBE_CONTEXT",
+        description="context of the kubeconfig; by default the cluster that "
+        "the worker is in, else the current context",
+    )
+    namespace: str = Field(
+        "",
+        alias="ANALYSIS_NAMESPACE",
+        pattern=r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$",
+        max_length=63,
+        description="namespace of the Jobs; by default the worker's own",
+    )
+    secret_name: str = Field(
+        "",
+        alias="ANALYSIS_S3_LOGIN_FROM",
+        max_length=253,
+        description="Secret that holds S3_ACCESS_KEY_ID and "
+        "S3_SECRET_ACCESS_KEY for the Jobs; by default they are put into a "
+        "Secret of each Job",
+    )
+    service_account: str = Field(
+        "",
+        alias="ANALYSIS_SERVICE_ACCOUNT",
+        max_length=253,
+        description="service account of the Jobs, which needs no rights; by "
+        "default the namespace's",
+    )
+    image_pull_secrets: CommaList = Field(
+        (),
+        alias="ANALYSIS_REGISTRY_LOGIN_FROM",
+        description="Secrets with the image registry's login, comma "
+        "separated; those of the run launcher are used too",
+    )
+    cpu_request: str = Field(
+        "1",
+        alias="ANALYSIS_CPU_REQUEST",
+        pattern=r"^([0-9]+|[0-9]*\.[0-9]+|[0-9]+m)$",
+        description="processors that the cluster keeps for one Job, such as "
+        "`2` or `500m`",
+    )
+    scratch_mib: int = Field(
+        2048,
+        alias="ANALYSIS_SCRATCH_MIB",
+        ge=1,
+        description="MiB of disk for the temporary files of one Job",
+    )
+    pending_timeout: Seconds = Field(
+        timedelta(minutes=10),
+        alias="ANALYSIS_PENDING_TIMEOUT_SECONDS",
+        ge=timedelta(seconds=1),
+        le=timedelta(days=1),
+        description="seconds that a Job may find no room before it is tried "
+        "again later",
+    )
+    start_patience: Seconds = Field(
+        timedelta(seconds=30),
+        alias="ANALYSIS_START_PATIENCE_SECONDS",
+        ge=timedelta(seconds=0),
+        le=timedelta(hours=1),
+        description="seconds that a fault of set-up (a missing Secret or "
+        "service account, an image that can't be pulled) may last",
+    )
+    job_ttl: Seconds = Field(
+        timedelta(minutes=10),
+        alias="ANALYSIS_JOB_TTL_SECONDS",
+        ge=timedelta(seconds=0),
+        le=timedelta(days=7),
+        description="seconds that a Job stays to be looked at, once its log "
+        "and outcome are stored",
+    )
+
+    @property
+    def launcher(self) -> LauncherName:
+        """Where analyses run."""
+        if self.chosen:
+            return self.chosen
+        inside = LauncherName.KUBERNETES
+        return inside if self.cluster else LauncherName.PROCESS
 
 
 class UserDidSettings(Group):
@@ -610,6 +704,7 @@ class Settings:
 
     service: ServiceSettings
     matrix_profile: MatrixProfileSettings
+    analyses: AnalysisSettings
     user_dids: UserDidSettings
     asset_proofs: AssetProofSettings
     postgres: PostgresSettings | None = None
@@ -656,6 +751,7 @@ GROUPS: Mapping[str, type[Group]] = {
     "platform_api": PlatformApiSettings,
     "rabbit": RabbitSettings,
     "matrix_profile": MatrixProfileSettings,
+    "analyses": AnalysisSettings,
     "user_dids": UserDidSettings,
     "asset_proofs": AssetProofSettings,
 }

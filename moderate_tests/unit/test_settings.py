@@ -120,8 +120,29 @@ def test_defaults_are_those_that_users_know() -> None:
     base_url = str(settings.platform_api.base_url)
     assert base_url == "https://api.gw.moderate.cloud/"
     assert settings.matrix_profile.queue == "matrix_profile"
-    assert settings.matrix_profile.launcher == LauncherName.PROCESS
+    assert settings.analyses.launcher == LauncherName.PROCESS
     assert settings.service.log_format == LogFormat.CONSOLE
+
+
+@pytest.mark.parametrize(
+    ("given", "launcher"),
+    [
+        ({}, LauncherName.PROCESS),
+        ({"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, LauncherName.KUBERNETES),
+        (
+            {
+                "KUBERNETES_SERVICE_HOST": "10.0.0.1",
+                "ANALYSIS_LAUNCHER": "process",
+            },
+            LauncherName.PROCESS,
+        ),
+        ({"ANALYSIS_LAUNCHER": "kubernetes"}, LauncherName.KUBERNETES),
+    ],
+)
+def test_analyses_run_where_the_worker_does_unless_told_otherwise(
+    given: dict[str, str], launcher: LauncherName
+) -> None:
+    assert load_settings(given).analyses.launcher == launcher
 
 
 def test_every_variable_that_users_know_is_read() -> None:

@@ -5,13 +5,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import code_location, intake, latency, matrix_profile
+from benchmarks import code_location, intake, latency, matrix_profile, trust
 from benchmarks.report import Row, Suite, machine, markdown
 
 SUITES = (
     Suite("code-location", code_location.measure),
     Suite("intake", intake.measure),
     Suite("latency", latency.measure),
+    Suite("trust", trust.measure),
     Suite("matrix-profile", matrix_profile.measure),
 )
 

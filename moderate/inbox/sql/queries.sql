@@ -535,3 +535,35 @@ DELETE FROM peer_slot WHERE id = ANY(%(ids)s);
 -- Forget slots whose time has passed.
 DELETE FROM peer_slot
  WHERE peer = %(peer)s AND expires_at <= clock_timestamp();
+
+
+-- name: known_dataset_objects
+-- What of a dataset is on the platform already.
+SELECT dataset, path, format, made_of, content_hash, object_hash, commit_id,
+       asset_id, object_id, size_bytes, row_count, columns
+  FROM dataset_object
+ WHERE dataset = %(dataset)s
+ ORDER BY path, format;
+
+
+-- name: remember_dataset_object
+-- Remember the last upload of a file in a format.
+INSERT INTO dataset_object
+    (dataset, path, format, made_of, content_hash, object_hash, commit_id,
+     asset_id, object_id, size_bytes, row_count, columns)
+VALUES (%(dataset)s, %(path)s, %(format)s, %(made_of)s, %(content_hash)s,
+        %(object_hash)s, %(commit_id)s, %(asset_id)s, %(object_id)s,
+        %(size_bytes)s, %(row_count)s, %(columns)s)
+ON CONFLICT (dataset, path, format) DO UPDATE
+   SET made_of = excluded.made_of, content_hash = excluded.content_hash,
+       object_hash = excluded.object_hash, commit_id = excluded.commit_id,
+       asset_id = excluded.asset_id, object_id = excluded.object_id,
+       size_bytes = excluded.size_bytes, row_count = excluded.row_count,
+       columns = excluded.columns, uploaded_at = clock_timestamp();
+
+
+-- name: lock_dataset
+-- Let one run at a time publish a dataset; held by the session.
+SELECT pg_try_advisory_lock(
+    hashtextextended('moderate.dataset.' || %(dataset)s, 0)
+) AS locked;

@@ -16,6 +16,7 @@ here, from answers of the running service:
 import json
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -71,8 +72,14 @@ PAGE_LIMIT = 100
 JOB_DEBOUNCE = timedelta(seconds=10)
 """The API takes one job of a user and type in this time."""
 
+MOST_OBJECTS = 100
+"""Objects that the API lets an asset have."""
+
 UPLOAD_TIMEOUTS = Timeouts(read=120.0, write=60.0)
 """The API answers an upload when it has stored the file in S3."""
+
+SLOWEST_STORE = 1024 * 1024
+"""Bytes that the API stores in a second, at the least."""
 
 _DEBOUNCED = "try again later"
 _TOTAL_COUNT = "X-Total-Count"
@@ -85,6 +92,7 @@ class _GrantedToken(ApiModel):
 
 
 _ASSET = TypeAdapter(Asset)
+_ASSETS = TypeAdapter(list[Asset])
 _DID_ANSWER: TypeAdapter[DidAnswer] = TypeAdapter(DidAnswer)
 _JOB = TypeAdapter(Job)
 _OBJECT = TypeAdapter(AssetObject)
@@ -251,6 +259,7 @@ class PlatformApi:
         uuid: str | None = None,
         access_level: str = "private",
         description: str | None = None,
+        ownerless: bool = False,
     ) -> Asset:
         """Create an asset.
 
@@ -259,6 +268,7 @@ class PlatformApi:
             uuid: Makes the call safe to repeat; chosen by the API otherwise.
             access_level: ``private``, ``visible`` or ``public``.
             description: For people.
+            ownerless: Public and nobody's: anyone may upload into it.
 
         Raises:
             HttpPermanentError: With status 409 when the uuid is taken.
@@ -267,10 +277,46 @@ class PlatformApi:
             "name": name,
             "access_level": access_level,
             "description": description,
+            "is_public_ownerless": ownerless,
         }
         if uuid is not None:
             body["uuid"] = uuid
         return self._ask("POST", "/asset", json=body).parsed(_ASSET)
+
+    def find_asset(self, uuid: str) -> Asset | None:
+        """Return the asset of a uuid if our account may read it."""
+        params = {"filters": json.dumps([["uuid", "eq", uuid]]), "limit": 1}
+        found = self._ask("GET", "/asset", params=params).parsed(_ASSETS)
+        return found[0] if found else None
+
+    def list_objects_of_asset(self, asset_id: int) -> list[AssetObject]:
+        """Return an asset's objects, by ascending id.
+
+        The API lets an asset have at most ``MOST_OBJECTS``.
+        """
+        found: list[AssetObject] = []
+        is_full = True
+        while is_full:
+            last = found[-1].id if found else 0
+            page = self._list_objects(
+                [["asset_id", "eq", asset_id], ["id", "gt", last]], PAGE_LIMIT
+            )
+            found += page
+            is_full = len(page) == PAGE_LIMIT
+        return found
+
+    def delete_object(self, asset_id: int, object_id: int) -> bool:
+        """Remove an object; ``False`` where the API does not let us.
+
+        That our account may do so in an asset without owner is not recorded.
+        One that is gone already counts as removed by us.
+        """
+        path = f"/asset/{asset_id}/object/{object_id}"
+        try:
+            self._ask("DELETE", path)
+        except HttpPermanentError:
+            return self.get_object(object_id) is None
+        return True
 
     def upload_object(
         self,
@@ -280,8 +326,11 @@ class PlatformApi:
         *,
         tags: Mapping[str, str] | None = None,
         name: str | None = None,
+        series_id: str | None = None,
     ) -> AssetObject:
         """Upload a file into an asset of ours or a public one.
+
+        A file is streamed and never held in memory.
 
         Never deduplicated: each call that succeeds is a new object.
 
@@ -291,8 +340,13 @@ class PlatformApi:
             content: The bytes, or the file that holds them; not empty.
             tags: Kept with the object.
             name: For people.
+            series_id: What the versions of a file have in common.
         """
-        form = {"name": name, "tags": json.dumps(tags) if tags else None}
+        form = {
+            "name": name,
+            "tags": json.dumps(tags) if tags else None,
+            "series_id": series_id,
+        }
         with ExitStack() as opened:
             body = (
                 opened.enter_context(content.open("rb"))
@@ -304,7 +358,7 @@ class PlatformApi:
                 f"/asset/{asset_id}/object",
                 files={"obj": (filename, body)},
                 data={k: v for k, v in form.items() if v is not None},
-                timeouts=UPLOAD_TIMEOUTS,
+                timeouts=_upload_timeouts(content),
             )
         return answer.parsed(_OBJECT)
 
@@ -394,6 +448,16 @@ class PlatformApi:
             raise CredentialsRejected(msg) from error
         granted = answer.parsed(_TOKEN)
         return Token(granted.access_token, granted.expires_in)
+
+
+def _upload_timeouts(content: bytes | Path) -> Timeouts:
+    """Return longer ones for larger files: the answer comes at the end."""
+    size = (
+        content.stat().st_size if isinstance(content, Path) else len(content)
+    )
+    return replace(
+        UPLOAD_TIMEOUTS, read=UPLOAD_TIMEOUTS.read + size / SLOWEST_STORE
+    )
 
 
 def _fault_of_installation(

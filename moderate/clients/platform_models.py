@@ -98,6 +98,8 @@ class AssetObject(ApiModel):
     created_at: UtcTime
     proof_id: str | None = None
     name: str | None = None
+    series_id: str | None = None
+    tags: dict[str, Any] | None = None
 
 
 class Asset(ApiModel):

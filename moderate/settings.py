@@ -9,6 +9,7 @@ of a report.
 This table is the only place where the environment is read.
 """
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -498,7 +499,7 @@ class AnalysisSettings(Group):
         max_length=63,
         description="namespace of the Jobs; by default the worker's own",
     )
-    secret_name: str = Field(
+    s3_login_from: str = Field(
         "",
         alias="ANALYSIS_S3_LOGIN_FROM",
         max_length=253,
@@ -513,11 +514,17 @@ class AnalysisSettings(Group):
         description="service account of the Jobs, which needs no rights; by "
         "default the namespace's",
     )
-    image_pull_secrets: CommaList = Field(
+    registry_login_from: CommaList = Field(
         (),
         alias="ANALYSIS_REGISTRY_LOGIN_FROM",
         description="Secrets with the image registry's login, comma "
         "separated; those of the run launcher are used too",
+    )
+    k8s_config: str = Field(
+        "",
+        alias="ANALYSIS_K8S_CONFIG",
+        description="JSON of what Dagster calls `dagster-k8s/config`: node "
+        "selectors, tolerations, labels and the like of the Jobs",
     )
     cpu_request: str = Field(
         "1",
@@ -556,6 +563,18 @@ class AnalysisSettings(Group):
         description="seconds that a Job stays to be looked at, once its log "
         "and outcome are stored",
     )
+
+    @field_validator("k8s_config")
+    @classmethod
+    def _is_json_object(cls, value: str) -> str:
+        try:
+            is_object = isinstance(json.loads(value or "{}"), dict)
+        except ValueError:
+            is_object = False
+        if not is_object:
+            msg = "a JSON object is expected"
+            raise ValueError(msg)
+        return value
 
     @property
     def launcher(self) -> LauncherName:
@@ -681,6 +700,104 @@ class AssetProofSettings(Group):
     )
 
 
+class KeySource(StrEnum):
+    """Where the keys of the data services are kept."""
+
+    NONE = "none"
+    FOLDER = "folder"
+    VAULT = "vault"
+    KUBERNETES = "kubernetes"
+
+
+class DataServiceSettings(Group):
+    """The data services, and the keys of their pseudonyms."""
+
+    title: ClassVar[str] = "Data services"
+
+    scratch_dir: str = Field(
+        "",
+        alias="DATA_SERVICES_SCRATCH_DIR",
+        description="folder of a run's working files, a few times its data; "
+        "the system's temporary one by default",
+    )
+    column_case: str = Field(
+        "exact",
+        alias="DATA_SERVICES_COLUMN_CASE",
+        pattern="^(exact|ignore)$",
+        description="`exact`, or `ignore` to take column `Name` for `name`",
+    )
+    key_source: KeySource = Field(
+        KeySource.NONE,
+        alias="DATA_KEYS_SOURCE",
+        description="`none`, `folder`, `vault` (or OpenBao) or `kubernetes`",
+    )
+    key_folder: str = Field(
+        "",
+        alias="DATA_KEYS_FOLDER",
+        description="folder with a file for each key, such as a mounted "
+        "Secret",
+    )
+    key_secret: Name = Field(
+        "moderate-data-keys",
+        alias="DATA_KEYS_SECRET",
+        description="Kubernetes Secret with an entry for each key",
+    )
+    key_namespace: Name = Field(
+        "default",
+        alias="DATA_KEYS_NAMESPACE",
+        description="namespace of that Secret",
+    )
+    vault_url: PeerUrl = Field(
+        HttpUrl("https://127.0.0.1:8200"),
+        alias="VAULT_ADDR",
+        description="URL of OpenBao or Vault, http or https",
+    )
+    vault_token: SecretStr = Field(
+        SecretStr(""),
+        alias="VAULT_TOKEN",
+        description="a token that may read the keys",
+    )
+    vault_token_file: str = Field(
+        "",
+        alias="VAULT_TOKEN_FILE",
+        description="file with that token, as an agent writes it",
+    )
+    vault_role: str = Field(
+        "",
+        alias="VAULT_ROLE",
+        description="role of the Kubernetes auth method, in place of a token",
+    )
+    vault_mount: Name = Field(
+        "secret",
+        alias="VAULT_MOUNT",
+        description="mount of the key-value engine",
+    )
+    vault_path: Name = Field(
+        "encryption_keys",
+        alias="VAULT_KEYS_PATH",
+        description="folder of the keys in it",
+    )
+    vault_version: int = Field(
+        2,
+        alias="VAULT_KV_VERSION",
+        ge=1,
+        le=2,
+        description="version of the key-value engine, 1 or 2",
+    )
+
+
+class NotificationSettings(Group):
+    """Who is told of the ends of runs."""
+
+    title: ClassVar[str] = "Notifications"
+
+    webhook_url: SecretStr = Field(
+        alias="NOTIFY_WEBHOOK_URL",
+        description="URL that takes a POST of JSON; a secret, as it may hold "
+        "a token",
+    )
+
+
 @dataclass(frozen=True)
 class FlowState:
     """Whether a flow is on, and which variables it misses if it is off."""
@@ -707,6 +824,8 @@ class Settings:
     analyses: AnalysisSettings
     user_dids: UserDidSettings
     asset_proofs: AssetProofSettings
+    data_services: DataServiceSettings
+    notifications: NotificationSettings | None = None
     postgres: PostgresSettings | None = None
     keycloak: KeycloakSettings | None = None
     open_metadata: OpenMetadataSettings | None = None
@@ -754,6 +873,8 @@ GROUPS: Mapping[str, type[Group]] = {
     "analyses": AnalysisSettings,
     "user_dids": UserDidSettings,
     "asset_proofs": AssetProofSettings,
+    "data_services": DataServiceSettings,
+    "notifications": NotificationSettings,
 }
 
 FLOW_NEEDS: Mapping[str, Sequence[str]] = {

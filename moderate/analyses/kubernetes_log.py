@@ -103,6 +103,7 @@ class LogFollower:
         self._since = ""
         self._times_seen = 0
         self._is_ending = Event()
+        self._is_closed = False
         self._stream = Stream()
         self._thread = Thread(target=self._run, name=f"log-{pod}", daemon=True)
         self._thread.start()
@@ -111,10 +112,16 @@ class LogFollower:
         """Wait until the last line was read, but not longer than that."""
         self._is_ending.set()
         self._thread.join(seconds)
+        self.close()
+
+    def close(self) -> None:
+        """Stop following; the thread ends soon."""
+        self._is_closed = True
+        self._is_ending.set()
         self._stream.cut()
 
     def _run(self) -> None:
-        while True:
+        while not self._is_closed:
             # The look that begins after the end has come sees all.
             is_last = self._is_ending.is_set()
             try:

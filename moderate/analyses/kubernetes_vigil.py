@@ -2,6 +2,7 @@
 
 import logging
 import time
+import weakref
 from datetime import timedelta
 from threading import Event
 
@@ -48,6 +49,8 @@ class Vigil:
         self._sink = sink
         self._changed = Event()
         self._watch = JobWatch(reader.cluster, attempt.name, self._changed)
+        # Whoever waited was interrupted, and has dropped this.
+        weakref.finalize(self, self._watch.close)
         self._follower: LogFollower | None = None
         self._last: Standing | None = None
         self._looked = 0.0
@@ -96,6 +99,7 @@ class Vigil:
                 self.log,
                 self._sink,
             )
+            weakref.finalize(self, self._follower.close)
 
     def _lose_patience(self, facts: Facts, stuck: Stuck | None) -> None:
         if stuck is None or facts.job is None:

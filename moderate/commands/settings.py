@@ -104,4 +104,4 @@ def _default(field: FieldInfo) -> str:
     value = field.default
     if isinstance(value, timedelta):
         return f"`{value.total_seconds():g}`"
-    return "" if value in {"", ()} else f"`{value}`"
+    return "" if value in {"", (), None} else f"`{value}`"

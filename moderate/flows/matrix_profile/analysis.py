@@ -37,7 +37,11 @@ from moderate.redaction import Redactor
 ATTEMPT_KIND = "matrix-profile"
 """The kind in the attempts' names, which Kubernetes must accept too."""
 
-COMMAND = (sys.executable, "-m", "moderate.workloads.matrix_profile")
+WORKLOAD = ("-m", "moderate.workloads.matrix_profile")
+COMMAND = (sys.executable, *WORKLOAD)
+IMAGE_COMMAND = ("python", *WORKLOAD)
+"""The same, in the container image of the analysis."""
+
 LOG_BYTES = 1024 * 1024
 """How much of an analysis' log is stored for its user."""
 
@@ -57,6 +61,7 @@ class Plan:
         secrets: Its secret environment.
         timeout: How long one may take; also the life of the data's link.
         memory_bytes: Memory that one may use.
+        command: What runs it.
     """
 
     rule: ImageRule
@@ -65,6 +70,7 @@ class Plan:
     secrets: Mapping[str, SecretStr]
     timeout: timedelta
     memory_bytes: int
+    command: tuple[str, ...] = COMMAND
 
 
 @dataclass(frozen=True)
@@ -119,11 +125,21 @@ class Analysis:
         except PermanentError as error:
             told = {"error": f"The job's message can't be used: {error}"}
             raise AnalysisError(error, None, told) from error
-        attempt = self._adopt_or_launch(spec)
+        attempt = self._adopt_or_launch(request, spec)
         outcome = wait_until_finished(
             self.launcher, attempt, interval=POLL, beat=beat
         )
         return self._judge(request, attempt, outcome)
+
+    def put_away(self, attempt: AttemptId) -> None:
+        """Remove the traces of a failed attempt, once its end is stored.
+
+        One that ended well without a report would be adopted again.
+
+        Raises:
+            TemporaryError: They could not be removed yet.
+        """
+        self.launcher.clean_up(attempt)
 
     def end(self, item: WorkItem) -> None:
         """Stop whatever runs for an item that is over; remove its traces.
@@ -142,7 +158,7 @@ class Analysis:
         )
         return AnalysisSpec(
             attempt=attempt,
-            command=COMMAND,
+            command=self.plan.command,
             image=self.plan.rule.resolve(request),
             timeout=self.plan.timeout,
             env={
@@ -153,15 +169,23 @@ class Analysis:
             },
             secrets={**self.plan.secrets, "FILE_URL": SecretStr(link)},
             limits=Limits(memory_bytes=self.plan.memory_bytes),
-            labels={"workflow-job-id": str(request.workflow_job_id)},
+            labels={
+                "workflow-job-id": str(request.workflow_job_id),
+                "run-id": item.run_id or "",
+            },
         )
 
-    def _adopt_or_launch(self, spec: AnalysisSpec) -> AttemptId:
+    def _adopt_or_launch(
+        self, request: JobRequest, spec: AnalysisSpec
+    ) -> AttemptId:
         adopted = self._adoptable(spec.attempt)
         if adopted:
             return adopted
         self.launcher.prepare(spec)
         for earlier in stop_earlier(self.launcher, spec.attempt):
+            # Its worker may have been killed before it stored the log.
+            if isinstance(self.launcher.status(earlier), Finished):
+                self._store_log(request, earlier)
             self.launcher.clean_up(earlier)
         self.launcher.launch(spec)
         return spec.attempt
@@ -192,9 +216,7 @@ class Analysis:
         self, request: JobRequest, attempt: AttemptId, outcome: Outcome
     ) -> AnalysisError:
         """Store the log of an attempt that failed, and say why it did."""
-        written = self.launcher.logs(attempt, LOG_BYTES)
-        # The user gets it, and a library may have printed what it was given.
-        log = self.redactor.redact(written.decode(errors="replace")).encode()
+        log = self._store_log(request, attempt)
         cause: Exception
         if outcome.succeeded:
             summary = NO_REPORT
@@ -202,18 +224,21 @@ class Analysis:
         else:
             summary = summarise(outcome, log)
             cause = error_of(outcome, summary)
-        logs_key = log_key(request, attempt)
+        told = {"error": summary, "error_logs_key": log_key(request, attempt)}
+        return AnalysisError(cause, attempt, told)
+
+    def _store_log(self, request: JobRequest, attempt: AttemptId) -> bytes:
+        """Put an attempt's log into S3, and return it."""
+        written = self.launcher.logs(attempt, LOG_BYTES)
+        # The user gets it, and a library may have printed what it was given.
+        log = self.redactor.redact(written.decode(errors="replace")).encode()
         self.storage.put(
             self.plan.outputs_bucket,
-            logs_key,
+            log_key(request, attempt),
             log or b"(nothing was written)\n",
             content_type="text/plain; charset=utf-8",
         )
-        # One that ended well without a report would be adopted for ever.
-        self.launcher.clean_up(attempt)
-        return AnalysisError(
-            cause, attempt, {"error": summary, "error_logs_key": logs_key}
-        )
+        return log
 
 
 def report_key(request: JobRequest, attempt: AttemptId) -> str:

@@ -16,9 +16,11 @@ from dagster import (
     op,
 )
 
+from moderate.analyses.launcher import AttemptId
 from moderate.clients.platform_api import PlatformApi
 from moderate.errors import TemporaryError
 from moderate.flows import tags
+from moderate.flows.kubernetes_jobs import configured_job, op_tags
 from moderate.flows.matrix_profile import results
 from moderate.flows.matrix_profile.analysis import Analysis, AnalysisError
 from moderate.flows.matrix_profile.messages import KIND
@@ -50,6 +52,7 @@ RESULTS_OP = "platform_job_results"
 
 @op(
     name=ANALYSIS_OP,
+    tags=op_tags(process_settings()),
     description="Run one analysis, or adopt one that runs, and record its"
     " outcome. Twice is harmless: see `flows/matrix_profile/analysis.py`.",
 )
@@ -67,7 +70,10 @@ def matrix_profile_op(
     if lease is None:
         return
     heart = Heart(lease, context, settings.service.heartbeat_interval)
-    worker = _Worker(context, lease, analysis_of(settings, s3_object_storage))
+    analysis = analysis_of(
+        settings, s3_object_storage, job=configured_job(context, settings)
+    )
+    worker = _Worker(context, lease, analysis)
     with log_context(run_id=context.run_id, kind=KIND, item=worker.key):
         word = worker.work(heart.beat)
         if word:
@@ -116,7 +122,9 @@ class _Worker:
         except (LeaseLostError, RunCancelledError):
             raise  # says nothing about the analysis
         except AnalysisError as error:
-            return self._failed(error.cause, error.outcome)
+            word = self._failed(error.cause, error.outcome)
+            self._put_away(error.attempt)
+            return word
         except Exception as error:  # noqa: BLE001  # an unknown error: capped
             return self._failed(
                 error, {"error": "The analysis could not be done."}
@@ -144,6 +152,15 @@ class _Worker:
             self._end_analysis()
             return after.word
         return None
+
+    def _put_away(self, attempt: AttemptId | None) -> None:
+        """Remove what is stored by now; the next attempt does it else."""
+        if attempt is None:
+            return
+        try:
+            self._analysis.put_away(attempt)
+        except (TemporaryError, OSError) as error:
+            self._context.log.warning("the attempt is left: %s", error)
 
     def _end_analysis(self) -> None:
         """Leave nothing behind; what can't be ended now, a sensor ends."""

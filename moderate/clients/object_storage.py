@@ -25,10 +25,18 @@ from moderate.errors import PermanentError, TemporaryError
 from moderate.redaction import Redactor
 
 if TYPE_CHECKING:
+    from boto3.s3.transfer import TransferConfig
     from mypy_boto3_s3 import S3Client
 
 LONGEST_PRESIGNED = timedelta(days=7)
 """Signature version 4 signs for no longer."""
+
+PART_BYTES = 16 * 1024 * 1024
+"""Of one transfer; S3 takes 10,000 parts, so 156 GiB."""
+
+TRANSFER_THREADS = 4
+LARGEST_COPY = 5 * 1024**3
+"""S3 copies what is smaller in one request."""
 
 MAX_ATTEMPTS = 2
 """Of each call, by boto3 itself; the inbox does the rest."""
@@ -187,10 +195,50 @@ class ObjectStorage:
                 Bucket=bucket, Key=key, Body=content, ContentType=content_type
             )
 
+    def download(self, bucket: str, key: str, path: Path) -> None:
+        """Write an object of any size to a file, in pieces."""
+        with self._translated("download", bucket, key), path.open("wb") as f:
+            self._client.download_fileobj(
+                bucket, key, f, Config=self._transfer()
+            )
+
+    def upload(
+        self, bucket: str, key: str, path: Path, content_type: str
+    ) -> None:
+        """Store a file of any size, in parts; it appears when it is whole."""
+        with self._translated("upload", bucket, key), path.open("rb") as f:
+            self._client.upload_fileobj(
+                f,
+                bucket,
+                key,
+                ExtraArgs={"ContentType": content_type},
+                Config=self._transfer(),
+            )
+
+    def copy(self, bucket: str, source: str, target: str) -> None:
+        """Copy an object inside of the service; the target is replaced."""
+        with self._translated("copy", bucket, source):
+            self._client.copy(
+                {"Bucket": bucket, "Key": source},
+                bucket,
+                target,
+                Config=self._transfer(LARGEST_COPY),
+            )
+
     def delete(self, bucket: str, key: str) -> None:
         """Delete an object; that there is none is no error."""
         with self._translated("delete", bucket, key):
             self._client.delete_object(Bucket=bucket, Key=key)
+
+    @staticmethod
+    def _transfer(threshold: int = PART_BYTES) -> "TransferConfig":
+        from boto3.s3.transfer import TransferConfig  # noqa: PLC0415
+
+        return TransferConfig(
+            multipart_threshold=threshold,
+            multipart_chunksize=PART_BYTES,
+            max_concurrency=TRANSFER_THREADS,
+        )
 
     @property
     def _client(self) -> "S3Client":

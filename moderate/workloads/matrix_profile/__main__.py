@@ -19,6 +19,7 @@ from moderate.workloads.matrix_profile.redaction import (
     RedactingStream,
     secrets_of,
 )
+from moderate.workloads.matrix_profile.warm_cache import copy_warm_cache
 
 
 def main(environ: Mapping[str, str] = os.environ) -> int:
@@ -42,6 +43,7 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
     )
     # Here, since importing numpy can fail for want of memory, too.
     try:
+        copy_warm_cache()
         from moderate.workloads.matrix_profile.run import (  # noqa: PLC0415
             run,
         )

@@ -71,7 +71,7 @@ LONGEST_NAP = 1.0
 MOST_ASKS = 3
 """Times that one attempt asks, when the API's answer says to ask again."""
 
-CALL_MARGIN = timedelta(seconds=60)
+CALL_MARGIN = timedelta(seconds=30)
 """What a slot outlives the wait for its task: the calls take time too."""
 
 LONGEST_PAUSE = 30.0

@@ -6,6 +6,7 @@ process, and what the platform did is read from the emulator's ledger.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -16,7 +17,7 @@ from moderate.flows.asset_proofs.kinds import ASSET_PROOF
 from moderate.flows.asset_proofs.sensor import (
     platform_api_asset_object_sensor,
 )
-from moderate.flows.ticks import requests
+from moderate.flows.ticks import Patience, requests, settle
 from moderate.flows.user_dids.job import user_did_request
 from moderate.flows.user_dids.kinds import USER_DID, user_did_item
 from moderate.inbox.model import State, WorkItem
@@ -62,6 +63,13 @@ class Trust:
         result = self.service.evaluate(platform_api_asset_object_sensor)
         assert isinstance(result, SensorResult)
         return result.run_requests or []
+
+    def settle(self) -> None:
+        """Free what dead runs held, as the ticks of both flows do."""
+        patience = Patience(timedelta(minutes=1), timedelta(minutes=1))
+        settle(
+            self.service.inbox, self.service.instance, list(MAKERS), patience
+        )
 
     # Work
 

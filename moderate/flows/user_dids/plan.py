@@ -44,8 +44,8 @@ OVERLAP = 20
 deleted between two pages before the sweep has to go back."""
 
 RECENT_USERS = 100
-"""Users whom a look asks for, where the server can filter. The count shows
-whether there are more."""
+"""Users whom a look asks for, where the server can filter. If there are more,
+and new ones among them, all users are read."""
 
 SERVICE_ACCOUNT = "service-account-"
 """What the usernames of Keycloak's service accounts begin with."""
@@ -191,8 +191,11 @@ def needs_sweep(
         return True
     if not position.filters:
         return look.count != position.count
-    explained = position.count + look.new
-    return look.count > explained or is_unfiltered(position, look, rules)
+    return (
+        look.count > position.count + look.new
+        or (look.new > 0 and not look.is_complete)
+        or is_unfiltered(position, look, rules)
+    )
 
 
 def is_unfiltered(position: Position, look: Look, rules: Rules) -> bool:

@@ -15,7 +15,13 @@ from hypothesis.stateful import (
 
 from moderate.flows.user_dids import plan
 from moderate.flows.user_dids.kinds import USER_DID
-from moderate.flows.user_dids.plan import OVERLAP, Position, Rules, Sweep
+from moderate.flows.user_dids.plan import (
+    OVERLAP,
+    Look,
+    Position,
+    Rules,
+    Sweep,
+)
 from moderate_tests.unit.flows.realm import (
     PAGE,
     RULES,
@@ -295,6 +301,58 @@ def test_a_burst_beyond_what_a_look_asks_for_does_not_keep_sweeping() -> None:
         known.step()
     assert known.pages == 0
     assert set(known.realm.names) <= known.inbox
+
+
+def test_a_burst_that_deletions_hide_from_the_count_is_swept_for() -> None:
+    known = service(200, filters=True)
+    for number in range(150):
+        known.realm.remove(name(2 * number))
+        known.realm.add(name(2 * number + 1), NOW_MS)
+    known.settle()
+    assert set(known.realm.names) <= known.inbox
+
+
+def test_with_a_filter_a_long_sweep_loses_nobody_behind_it() -> None:
+    """She is made behind its place, and a deletion hides her in the count."""
+    known = service(200, filters=True)
+    known.now += RULES.reconcile_interval
+    for _ in range(10):
+        known.step()
+    known.realm.add(name(1), NOW_MS + 61 * MINUTE_MS)
+    known.realm.remove(name(0))
+    known.now += timedelta(minutes=30)
+    known.realm.add(name(399), NOW_MS + 89 * MINUTE_MS)
+    known.realm.remove(name(2))
+    known.settle()
+    assert name(1) in known.inbox
+
+
+def test_a_sweep_counts_from_its_begin_for_the_next_reconcile() -> None:
+    known = service(200)
+    known.now += RULES.reconcile_interval
+    known.step()
+    begun_at = known.now
+    known.now += timedelta(minutes=30)
+    known.settle()
+    assert known.position.swept_at == begun_at
+
+
+def test_a_user_made_between_the_count_and_the_list_costs_no_sweep() -> None:
+    known = service(100, filters=True)
+    late = user(name(1), NOW_MS)
+    look = Look(100, [late], new=1)
+    now = known.now
+    after = plan.after_look(known.position, look, now=now)
+    assert after.count == 101
+    again = Look(101, [late])
+    assert not plan.needs_sweep(after, again, now=now, rules=RULES)
+
+
+def test_of_a_list_that_was_cut_off_no_time_is_believed() -> None:
+    """Somebody older may stand behind its end."""
+    position = Position(count=10, newest=7, filters=True)
+    look = Look(10, [user("a", NOW_MS)], is_complete=False)
+    assert plan.after_look(position, look, now=START).newest == 7
 
 
 def test_a_server_that_takes_no_notice_of_the_filter_loses_it() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 from rich.console import Console, Group
 
-from moderate.local.demo import Demo
+from moderate.local.demo import Demo, demo_stack
 from moderate.local.stack import Stack
 
 FOLDER = Path(__file__).parent.parent / "docs" / "pictures"
@@ -54,7 +54,7 @@ def photograph_terminal(lines: Sequence[str], closing: Group) -> None:
     console.print(closing)
     with tempfile.NamedTemporaryFile(suffix=".svg") as file:
         console.save_svg(file.name, title="./scripts/task demo")
-        photograph(f"file://{file.name}", "demo.png", width=1180, height=356)
+        photograph(f"file://{file.name}", "demo.png", width=1180, height=760)
 
 
 def run_of_job(stack: Stack, job: str) -> str:
@@ -74,7 +74,7 @@ def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="moderate-pictures-") as folder:
         Path(folder).chmod(0o711)
-        with Stack(Path(folder) / "stack") as stack:
+        with demo_stack(Path(folder) / "stack") as stack:
             lines: list[str] = []
             demo = Demo(stack, lines.append)
             demo.matrix_profile.shown = Path(".local/demo")

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from moderate.local import install, ports
-from moderate.local.demo import Demo
+from moderate.local.demo import Demo, demo_stack
 from moderate.local.leftovers import end_leftovers
 from moderate.local.lock import FolderLock
 from moderate.local.process import PartError
@@ -102,7 +102,7 @@ def demo(*, root: Path, leave: bool) -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     with reporting() as reporter:
-        stack = Stack(root, reporter=reporter)
+        stack = demo_stack(root, reporter)
         stack.start()
     try:
         show = Demo(stack, say)

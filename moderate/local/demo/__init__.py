@@ -7,15 +7,25 @@ the platform says it.
 
 import time
 from datetime import timedelta
+from pathlib import Path
 
 from rich.console import Group
 
 from moderate.local.demo.matrix_profile import MatrixProfile
 from moderate.local.demo.part import Part, Say
+from moderate.local.demo.trust import EMULATOR, SETTINGS, Trust
+from moderate.local.reporting import Reporter
 from moderate.local.stack import Stack
 
 PATIENCE = timedelta(minutes=5)
 POLL_SECONDS = 0.5
+
+
+def demo_stack(root: Path, reporter: Reporter | None = None) -> Stack:
+    """Return the stack of the demo: some of its faults are on purpose."""
+    return Stack(
+        root, reporter=reporter, emulator=EMULATOR, environment=SETTINGS
+    )
 
 
 class Demo:
@@ -29,7 +39,10 @@ class Demo:
     def __init__(self, stack: Stack, say: Say) -> None:
         self._say = say
         self.matrix_profile = MatrixProfile(stack, say)
-        self._parts: tuple[Part, ...] = (self.matrix_profile,)
+        self._parts: tuple[Part, ...] = (
+            Trust(stack, say),
+            self.matrix_profile,
+        )
 
     def run(self) -> None:
         """Let every part begin, and watch until all are over.

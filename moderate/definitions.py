@@ -29,6 +29,7 @@ from moderate.flows.user_dids import kinds as user_dids
 from moderate.flows.user_dids.job import (
     propagate_new_user_to_trust_services_job,
 )
+from moderate.flows.user_dids.sensor import keycloak_user_sensor
 from moderate.inbox.model import Kind
 from moderate.logs import configure_logging
 from moderate.resources import (
@@ -77,6 +78,7 @@ def build_defs(**overrides: Any) -> Definitions:
             matrix_profile_messages_sensor,
             matrix_profile_reconcile_sensor,
             matrix_profile_leftovers_sensor,
+            keycloak_user_sensor,
             platform_api_asset_object_sensor,
         ],
         resources={**resources, **overrides},

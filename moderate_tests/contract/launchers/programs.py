@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-WITHIN_SECONDS = 60
+WITHIN_SECONDS = 120
 LOOK_SECONDS = 0.02
 
 HOLD = """

@@ -10,7 +10,7 @@ import pytest
 
 TOKEN_TYPE = "application/x-www-form-urlencoded"
 TOKEN_USE_SECONDS = 200.0
-TASK_TIMEOUT_SECONDS = 60.0
+TASK_TIMEOUT_SECONDS = 120.0
 POLL_SECONDS = 0.05
 ADMIN = "admin"
 OWNER = "owner"

@@ -39,7 +39,7 @@ def api(platform_api: Emulator) -> Iterator[PlatformApi]:
 
 
 def finished(api: PlatformApi, started: TaskStarted) -> Task:
-    until = monotonic() + 30
+    until = monotonic() + 120
     while True:
         task = api.get_task(started.task_id)
         assert task

@@ -26,10 +26,11 @@ from moderate_tests.integration.clients.proxy import Proxy, proxied
 
 pytestmark = pytest.mark.services
 
-QUICK = Timeouts(connect=1, operation=0.5)
+QUICK = Timeouts(connect=4, operation=2)
+"""Long for a busy machine's broker, short for one that says nothing."""
 MEGABYTE = 1_000_000
 
-given_up = pytest.mark.timeout(15)
+given_up = pytest.mark.timeout(25, func_only=True)
 """Shorter than the heartbeat, which would notice silence in the end too."""
 
 
@@ -88,7 +89,7 @@ def put(admin: BlockingChannel, queue: str, *bodies: bytes) -> None:
     before = waiting(admin, queue)
     for body in bodies:
         admin.basic_publish("", queue, body)
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while waiting(admin, queue) < before + len(bodies):
         assert time.monotonic() < until
         admin.connection.sleep(0.01)
@@ -320,7 +321,7 @@ def test_a_broker_that_falls_silent_holds_no_operation_up(
             proxy.hold()
             channel.take(queue, limit=10, deadline_seconds=0)
 
-    with pytest.raises(TemporaryError, match=r"no answer to .* in 0\.5 s"):
+    with pytest.raises(TemporaryError, match=r"no answer to .* in 2\.0 s"):
         take()
 
 

@@ -106,7 +106,7 @@ def test_a_platform_that_hangs_is_told_later(
         settings["API_BASE_URL"],
         settings["API_USERNAME"],
         SecretStr(settings["API_PASSWORD"]),
-        timeouts=Timeouts(read=0.5),
+        timeouts=Timeouts(read=2),
     )
     monkeypatch.setattr(resources, "_platform_api", lambda _: impatient)
     with impatient:

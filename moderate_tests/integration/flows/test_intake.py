@@ -47,7 +47,7 @@ def message(job: int, **more: object) -> bytes:
 @pytest.fixture
 def inbox_down(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Settings of an inbox that nobody serves, and little patience."""
-    monkeypatch.setattr(database, "POOL_WAIT", timedelta(seconds=0.5))
+    monkeypatch.setattr(database, "POOL_WAIT", timedelta(seconds=2))
     return {"POSTGRES_PORT": str(free_port())}
 
 

@@ -190,7 +190,7 @@ def test_a_run_goes_on_when_the_inbox_cant_take_its_heartbeat(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """The lease holds until the heartbeat is missed for long."""
-    monkeypatch.setattr(database, "LOCK_TIMEOUT", timedelta(seconds=0.2))
+    monkeypatch.setattr(database, "LOCK_TIMEOUT", timedelta(seconds=1))
     service.post_job("slow")
     (request,) = service.tick()
 

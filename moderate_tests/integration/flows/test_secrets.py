@@ -157,7 +157,7 @@ def test_no_secret_is_kept_whatever_happens(
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(database, "POOL_WAIT", timedelta(seconds=0.5))
+    monkeypatch.setattr(database, "POOL_WAIT", timedelta(seconds=2))
     service = stored_service
     unused = {name: wrong(name) for name in UNUSED}
     with environment({**OTHER_PEERS, **unused}):

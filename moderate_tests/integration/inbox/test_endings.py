@@ -189,7 +189,7 @@ def test_a_run_killed_in_the_midst_leaves_neither_end_nor_word(
         with lock_on(inbox.where, statement):
             wait_until(lambda: blocked(inbox.where) == 1)
             process.kill()
-            assert process.wait(timeout=20) == -signal.SIGKILL
+            assert process.wait(timeout=60) == -signal.SIGKILL
         wait_until(lambda: sessions_at_work(inbox) == 0)
     assert look(inbox, "1").state == State.RUNNING
     assert words(inbox) == []
@@ -269,7 +269,7 @@ def test_recorded_events_are_all_there_or_none_when_a_tick_is_killed(
         ):
             wait_until(lambda: blocked(inbox.where) == 1)
             process.kill()
-            assert process.wait(timeout=20) == -signal.SIGKILL
+            assert process.wait(timeout=60) == -signal.SIGKILL
         wait_until(lambda: sessions_at_work(inbox) == 0)
     rows = change(inbox.where, "SELECT count(*) AS n FROM work_item")
     assert rows[0]["n"] == 0

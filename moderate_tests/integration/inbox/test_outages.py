@@ -70,7 +70,7 @@ def impatient(
     own_address: Address, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Inbox]:
     """An inbox that waits for nothing longer than a moment."""
-    moment = timedelta(milliseconds=200)
+    moment = timedelta(seconds=1)
     for name in ("LOCK_TIMEOUT", "IDLE_IN_TRANSACTION_TIMEOUT"):
         monkeypatch.setattr(database, name, moment)
     monkeypatch.setattr(database, "POOL_WAIT", moment)
@@ -86,7 +86,7 @@ def fill_pool(inbox: Inbox) -> None:
     def hold() -> None:
         with inbox.transaction() as conn:
             conn.execute("SELECT 1")
-            line.wait(timeout=20)
+            line.wait(timeout=60)
 
     race(*[hold] * CONNECTIONS)
 
@@ -237,7 +237,7 @@ def test_a_statement_that_takes_too_long_is_ended(
     own_address: Address, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        database, "STATEMENT_TIMEOUT", timedelta(milliseconds=100)
+        database, "STATEMENT_TIMEOUT", timedelta(milliseconds=500)
     )
     where = Address(own_address.conninfo, CONNECTIONS)
 

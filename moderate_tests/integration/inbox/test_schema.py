@@ -269,7 +269,7 @@ def test_processes_that_migrate_at_once_all_succeed(
         )
         for _ in range(PROCESSES)
     ]
-    ends = [process.communicate(timeout=60) for process in processes]
+    ends = [process.communicate(timeout=120) for process in processes]
     assert [error for _, error in ends] == [""] * PROCESSES
     assert sum(int(output) for output, _ in ends) == LATEST
     assert describe(where) == describe(inbox_address)

@@ -165,7 +165,7 @@ def race(*racers: Callable[[], Result]) -> list[Result]:
     line = threading.Barrier(len(racers))
 
     def start(racer: Callable[[], Result]) -> Result:
-        line.wait(timeout=30)
+        line.wait(timeout=60)
         return racer()
 
     with ThreadPoolExecutor(len(racers)) as pool:
@@ -190,7 +190,7 @@ def lock_on(
         conn.rollback()
 
 
-def wait_until(condition: Callable[[], bool], *, seconds: float = 20) -> None:
+def wait_until(condition: Callable[[], bool], *, seconds: float = 90) -> None:
     """Wait for a condition of another process or thread.
 
     Raises:

@@ -11,7 +11,7 @@ import psutil
 
 from moderate.local.process import Process
 
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 90.0
 POLL_SECONDS = 0.02
 
 # Prints its own id and that of a child in a session of its own.

@@ -207,7 +207,7 @@ def test_a_failed_build_shows_the_end_of_its_log(tmp_path: Path) -> None:
             environment={},
             folder=tmp_path,
             log=tmp_path / "build.log",
-            timeout=20,
+            timeout=90,
         )
     assert "s3: building it ended with exit code 1" in str(caught.value)
     assert "missing semicolon" in str(caught.value)

@@ -14,5 +14,18 @@ def live(pytestconfig: pytest.Config) -> Iterator[Live]:
     """The session's service: all parts run, no fault is on."""
     service = shared_live(pytestconfig)
     yield service
-    # What a failed test has left at work must not fail the next one.
-    Evidence(service.stack.root).release()
+    _finish(service)
+
+
+def _finish(service: Live) -> None:
+    """Let what a failed test has left come to its end, for the next one."""
+    evidence = Evidence(service.stack.root)
+
+    def is_settled() -> bool:
+        evidence.release()  # Some may only just have begun.
+        return service.is_settled([])
+
+    for part in service.stack.parts:
+        part.start()
+    service.faults()
+    service.until(is_settled, "nothing is left of the test")

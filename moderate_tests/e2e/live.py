@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 USER = "alice"
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 240.0
+"""A condition is awaited: on a quiet machine it takes a few of them."""
 LOG_LINES = 15
 SERIES = b"time,value\n" + b"".join(
     f"2024-01-{day:02} {hour:02}:00,{(day * hour) % 17 + hour}\n".encode()
@@ -135,6 +136,15 @@ class Live:
         item = self.item(job_id)
         return State(item["state"]) if item else None
 
+    def over(self) -> set[str]:
+        """Return the keys of the jobs' items that have ended."""
+        return {
+            each["key"]
+            for each in self.items()
+            if each["kind"] == "matrix_profile"
+            and State(each["state"]) in FINAL_STATES
+        }
+
     def words(self, item_id: int) -> list[Row]:
         """Return the final words of an item."""
         return self.query(
@@ -175,12 +185,13 @@ class Live:
     ) -> None:
         """Wait until nothing is left to be done, and the jobs are over."""
         self.until(
-            lambda: self._is_settled(jobs),
+            lambda: self.is_settled(jobs),
             f"jobs {list(jobs)} are over and told",
             within,
         )
 
-    def _is_settled(self, jobs: Sequence[int]) -> bool:
+    def is_settled(self, jobs: Sequence[int]) -> bool:
+        """Whether nothing is left to be done, and the jobs are over."""
         items = self.items()
         keys = {
             each["key"] for each in items if each["kind"] == "matrix_profile"

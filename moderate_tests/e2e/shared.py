@@ -13,6 +13,14 @@ from moderate_tests.conftest import require
 from moderate_tests.e2e.live import Live
 from moderate_tests.faults.failpoints import FOLDER
 
+LIVE = [
+    pytest.mark.services,
+    pytest.mark.e2e,
+    # Each condition has a limit of its own; a test awaits several.
+    pytest.mark.timeout(900),
+]
+"""Marks of all tests of the live service."""
+
 DEFINITIONS = "moderate_tests.faults.definitions_with_failpoints"
 """The service's own definitions; failpoints do nothing until armed."""
 
@@ -27,7 +35,7 @@ SETTINGS = {
     # Jobs are killed again and again: they must not be given up.
     "MATRIX_PROFILE_MAX_FAILURES": "20",
     "MATRIX_PROFILE_RECONCILE_SECONDS": "5",
-    "MATRIX_PROFILE_RECONCILE_GRACE_SECONDS": "20",
+    "MATRIX_PROFILE_RECONCILE_GRACE_SECONDS": "10",
     # The code server finds the definitions with failpoints.
     "PYTHONPATH": str(Path(moderate_tests.__file__).parent.parent),
 }

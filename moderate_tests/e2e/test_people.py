@@ -4,18 +4,18 @@ import pytest
 
 from moderate.inbox.model import State
 from moderate_tests.e2e.live import Live
-from moderate_tests.e2e.shared import RUNS_AT_ONCE
+from moderate_tests.e2e.shared import LIVE, RUNS_AT_ONCE
 from moderate_tests.e2e.webserver import Run
 from moderate_tests.faults import processes
 from moderate_tests.faults.nothing_lost import assert_nothing_lost
 from moderate_tests.faults.workload import Evidence, stand_in
 
-pytestmark = [pytest.mark.services, pytest.mark.e2e]
+pytestmark = LIVE
 
 LONG = 300
 CANCELLED = "The analysis was cancelled."
-BURST = 30
-SECONDS_PER_JOB = 8
+BURST = 10
+SECONDS_PER_JOB = 12
 
 
 def run_of(live: Live, job: int) -> Run:
@@ -83,8 +83,11 @@ def test_a_done_run_that_is_executed_again_has_no_effect(live: Live) -> None:
     assert len(Evidence(live.stack.root).of(job)) == 1
 
 
-def test_a_burst_of_jobs_is_done_to_the_last(live: Live) -> None:
-    jobs = [live.post(stand_in()) for _ in range(BURST)]
-    live.until_settled(jobs, within=BURST * SECONDS_PER_JOB)
+@pytest.mark.parametrize(
+    "number", [BURST, pytest.param(4 * BURST, marks=pytest.mark.full)]
+)
+def test_a_burst_of_jobs_is_done_to_the_last(live: Live, number: int) -> None:
+    jobs = [live.post(stand_in()) for _ in range(number)]
+    live.until_settled(jobs, within=number * SECONDS_PER_JOB)
     assert_nothing_lost(live, jobs)
     assert {live.state(job) for job in jobs} == {State.DONE}

@@ -1,12 +1,11 @@
 """A message becomes a report, or a reason."""
 
-import pytest
-
 from moderate.inbox.model import State
 from moderate.local.services.s3 import OUTPUTS_BUCKET
 from moderate_tests.e2e.live import Live
+from moderate_tests.e2e.shared import LIVE
 
-pytestmark = [pytest.mark.services, pytest.mark.e2e]
+pytestmark = LIVE
 
 
 def test_a_message_becomes_a_report_and_the_run_is_seen(live: Live) -> None:

@@ -8,6 +8,7 @@ from moderate_tests.e2e.conftest import live
 from moderate_tests.e2e.live import Live
 from moderate_tests.e2e.shared import FAILPOINTS
 from moderate_tests.faults.failpoints import Failpoints
+from moderate_tests.faults.verdict import VERDICTS
 
 __all__ = ["live"]
 
@@ -18,3 +19,11 @@ def failpoints(live: Live) -> Iterator[Failpoints]:
     points = Failpoints(live.stack.root / FAILPOINTS)
     yield points
     points.disarm()
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say what the seeded kills came to, whatever is captured."""
+    for verdict in config.stash.get(VERDICTS, []):
+        terminalreporter.write_line(str(verdict))

@@ -41,6 +41,22 @@ AFTER_DONE = "after-done"
 AFTER_TELL = "after-tell"
 """The platform was told; the inbox does not know."""
 
+IN_TICKS = (BEFORE_COMMIT, BEFORE_ACK, BEFORE_DISPATCH, BEFORE_REQUEST)
+"""Where the code server dies."""
+IN_RUNS = (
+    BEFORE_BIND,
+    AFTER_BIND,
+    AFTER_LAUNCH,
+    BEFORE_DONE,
+    AFTER_DONE,
+    AFTER_TELL,
+)
+"""Where a run dies."""
+
+HANG_SECONDS = 240
+"""After which one that hangs goes on by itself."""
+POLL_SECONDS = 0.1
+
 
 @dataclass(frozen=True)
 class Failpoints:
@@ -52,12 +68,17 @@ class Failpoints:
 
     folder: Path
 
-    def arm(self, name: str, *, hang: float = 0) -> None:
-        """Let the next one there kill itself, or hang so many seconds."""
+    def arm(self, name: str, *, hang: bool = False) -> None:
+        """Let the next one there kill itself, or hang until let go."""
         self.folder.mkdir(exist_ok=True)
         draft = self.folder / f".{name}"
         draft.write_text(json.dumps({"hang": hang}))
         draft.rename(self.folder / name)
+
+    def let_go(self, name: str) -> None:
+        """Let whoever hangs there go on."""
+        for path in self.folder.glob(f".{name}.*"):
+            path.unlink()
 
     def is_armed(self, name: str) -> bool:
         """Whether nobody has been there since."""
@@ -66,6 +87,14 @@ class Failpoints:
     def is_hanging(self, name: str) -> bool:
         """Whether somebody who was there has not gone on yet."""
         return any(self.folder.glob(f".{name}.*"))
+
+    def take_back(self, name: str) -> bool:
+        """Disarm one; return whether somebody was there before."""
+        try:
+            (self.folder / name).unlink()
+        except FileNotFoundError:
+            return True
+        return False
 
     def disarm(self) -> None:
         """Forget all that are armed."""
@@ -82,12 +111,19 @@ def reach(name: str) -> None:
         path.rename(mine)
     except FileNotFoundError:
         return
-    hang = json.loads(mine.read_text())["hang"]
-    if hang:
-        time.sleep(hang)  # This is the fault.
-        mine.unlink(missing_ok=True)
+    if json.loads(mine.read_text())["hang"]:
+        _hang(mine)
     else:
+        mine.unlink()
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _hang(mine: Path) -> None:
+    """Do nothing until a test takes the file away."""
+    end = time.monotonic() + HANG_SECONDS
+    while mine.exists() and time.monotonic() < end:
+        time.sleep(POLL_SECONDS)
+    mine.unlink(missing_ok=True)
 
 
 def reach_before(

@@ -8,7 +8,7 @@ from typing import Any, Self
 from botocore.exceptions import ClientError
 
 from moderate.inbox.model import FINAL_STATES, State
-from moderate_tests.e2e.live import Live, Row
+from moderate_tests.e2e.live import PATIENCE_SECONDS, Live, Row
 from moderate_tests.faults import processes
 from moderate_tests.faults.workload import Evidence
 
@@ -66,11 +66,18 @@ def assert_nothing_lost(live: Live, jobs: Sequence[int]) -> Balance:
         live: The service.
         jobs: All jobs that were posted.
     """
-    live.until_settled(jobs)
-    live.until(lambda: not _processes(live), "no process is left")
+    wait_until_over(live, jobs)
     found = balance(live, jobs)
-    assert found.is_even, f"{found}\n{live.explain()}"
+    assert found.is_even, f"{found!r}\n{live.explain()}"
     return found
+
+
+def wait_until_over(
+    live: Live, jobs: Sequence[int], within: float = PATIENCE_SECONDS
+) -> None:
+    """Wait until nothing is left to be done, and nobody is at work."""
+    live.until_settled(jobs, within)
+    live.until(lambda: not _processes(live), "no process is left", within)
 
 
 def balance(live: Live, jobs: Sequence[int]) -> Balance:

@@ -7,7 +7,7 @@ import pytest
 
 from moderate.inbox.model import State
 from moderate_tests.e2e.live import Live
-from moderate_tests.e2e.shared import RUNS_AT_ONCE, shared_live
+from moderate_tests.e2e.shared import LIVE, RUNS_AT_ONCE, shared_live
 from moderate_tests.faults import failpoints as at
 from moderate_tests.faults import processes
 from moderate_tests.faults.acts import (
@@ -19,16 +19,7 @@ from moderate_tests.faults.failpoints import Failpoints
 from moderate_tests.faults.nothing_lost import assert_nothing_lost
 from moderate_tests.faults.workload import Evidence, stand_in
 
-pytestmark = [pytest.mark.services, pytest.mark.e2e]
-
-BOUNDARIES = (
-    at.BEFORE_BIND,
-    at.AFTER_BIND,
-    at.AFTER_LAUNCH,
-    at.BEFORE_DONE,
-    at.AFTER_DONE,
-    at.AFTER_TELL,
-)
+pytestmark = LIVE
 
 
 def next_run(live: Live, job: int, but: str) -> str | None:
@@ -43,11 +34,11 @@ def next_run(live: Live, job: int, but: str) -> str | None:
 def test_runs_killed_at_every_boundary_lose_nothing(
     live: Live, failpoints: Failpoints
 ) -> None:
-    for boundary in BOUNDARIES:
+    for boundary in at.IN_RUNS:
         failpoints.arm(boundary)
-    jobs = [live.post(stand_in()) for _ in BOUNDARIES]
+    jobs = [live.post(stand_in()) for _ in at.IN_RUNS]
     assert_nothing_lost(live, jobs)
-    assert not any(map(failpoints.is_armed, BOUNDARIES))
+    assert not any(map(failpoints.is_armed, at.IN_RUNS))
     for job in jobs:
         assert live.state(job) is State.DONE
         # Whatever a killed run had launched was adopted.

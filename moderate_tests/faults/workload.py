@@ -55,7 +55,7 @@ class Evidence:
         return [json.loads(line) for line in path.read_text().splitlines()]
 
     def release(self) -> None:
-        """Let all that are at work now be done with it."""
+        """Let all jobs that were at work until now be done soon."""
         folder = self.root / EVIDENCE
         folder.mkdir(exist_ok=True)
         folder.joinpath(RELEASE).touch()
@@ -72,18 +72,17 @@ def main() -> int:
         runpy.run_module(REAL, run_name="__main__")
         return 0
     order = json.loads(variable.removeprefix(PREFIX))
-    if not _begin():
+    job = os.environ["OUTPUT_KEY"].split("-")[1]
+    if not _begin(job):
         return OVERLAP_EXIT
-    _work(order["seconds"])
+    _work(job, order["seconds"])
     if order["exit_code"] == 0:
         _upload()
     return int(order["exit_code"])
 
 
-def _begin() -> bool:
+def _begin(job: str) -> bool:
     """Write down the start; say whether no other is at work."""
-    key = os.environ["OUTPUT_KEY"]
-    job = key.split("-")[1]
     folder = _folder()
     folder.mkdir(exist_ok=True)
     lock = os.open(folder / f"{job}.lock", os.O_RDWR | os.O_CREAT)
@@ -92,21 +91,25 @@ def _begin() -> bool:
         overlap = False
     except BlockingIOError:
         overlap = True
+    key = os.environ["OUTPUT_KEY"]
     line = {"pid": os.getpid(), "key": key, "overlap": overlap}
     with (folder / f"{job}.jsonl").open("a") as file:
         file.write(json.dumps(line) + "\n")
     return not overlap
 
 
-def _work(seconds: float) -> None:
-    begun = time.time()
-    while time.time() < begun + seconds and not _is_released(begun):
+def _work(job: str, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and not _is_released(job):
         time.sleep(POLL_SECONDS)
 
 
-def _is_released(begun: float) -> bool:
+def _is_released(job: str) -> bool:
+    """Say whether the job was released, in this attempt or before it."""
     release = _folder() / RELEASE
-    return release.exists() and release.stat().st_mtime > begun
+    # Nobody writes into the lock: its time is that of the first attempt.
+    first = (_folder() / f"{job}.lock").stat().st_mtime_ns
+    return release.exists() and release.stat().st_mtime_ns > first
 
 
 def _folder() -> Path:

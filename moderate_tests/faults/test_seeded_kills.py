@@ -1,0 +1,68 @@
+"""Hundreds of kills, of whatever there is, while jobs flow.
+
+Environment variables: ``FAULTS_SEED`` (repeats the choices of another time),
+``FAULTS_KILLS`` (100), ``FAULTS_MINUTES`` (the most that the kills take, 12)
+and ``FAULTS_WRITE`` (not empty: write the result into ``docs/faults.md``).
+"""
+
+import os
+import secrets
+import time
+from collections import Counter
+
+import pytest
+
+from moderate.inbox.model import State
+from moderate_tests.e2e.live import Live
+from moderate_tests.e2e.shared import LIVE
+from moderate_tests.faults.chaos import Chaos
+from moderate_tests.faults.failpoints import Failpoints
+from moderate_tests.faults.nothing_lost import balance, wait_until_over
+from moderate_tests.faults.verdict import VERDICTS, Verdict, commit
+
+pytestmark = [pytest.mark.timeout(3600), pytest.mark.full, *LIVE]
+
+KILLS = 100
+MINUTES = 12.0
+SETTLE_SECONDS = 600.0
+
+
+def given(name: str, otherwise: float) -> float:
+    return float(os.environ.get(name) or otherwise)
+
+
+def states_of(live: Live, jobs: list[int]) -> Counter[str]:
+    return Counter(str(live.state(job)) for job in jobs)
+
+
+def test_random_kills_lose_nothing_and_double_nothing(
+    live: Live, failpoints: Failpoints, pytestconfig: pytest.Config
+) -> None:
+    seed = int(given("FAULTS_SEED", secrets.randbelow(2**32)))
+    print(f"seed {seed}")  # noqa: T201  # shown if this fails
+    begun = time.monotonic()
+    deadline = begun + 60 * given("FAULTS_MINUTES", MINUTES)
+    chaos = Chaos(live, failpoints, seed)
+    for number in range(int(given("FAULTS_KILLS", KILLS))):
+        if time.monotonic() > deadline:
+            break
+        chaos.strike(number)
+    failpoints.disarm()
+    wait_until_over(live, chaos.jobs, within=SETTLE_SECONDS)
+    found = Verdict(
+        seed=seed,
+        kills=chaos.kills,
+        balance=balance(live, chaos.jobs),
+        states=states_of(live, chaos.jobs),
+        seconds=time.monotonic() - begun,
+        commit=commit(),
+    )
+    pytestconfig.stash.setdefault(VERDICTS, []).append(found)
+    if os.environ.get("FAULTS_WRITE"):
+        found.write()
+    assert found.balance.is_even, f"{found.balance!r}\n{live.explain()}"
+    assert found.states == {State.DONE: len(chaos.jobs)}
+    live.until(
+        lambda: all(run.is_over for run in live.ui.runs()),
+        "Dagster counts no dead run as at work",
+    )

@@ -134,7 +134,7 @@ class KubernetesLauncher:
             status = vigil.status()
             left = deadline - time.monotonic()
             if isinstance(status, Finished | Absent):
-                vigil.close()
+                vigil.finish()
                 return status
             if left <= 0:
                 return status

@@ -3,11 +3,12 @@
 import logging
 import time
 import weakref
+from dataclasses import replace
 from datetime import timedelta
 from threading import Event
 
 from moderate.analyses import kubernetes_outcome as reading
-from moderate.analyses.kubernetes_api import UnreachableError
+from moderate.analyses.kubernetes_api import JOBS, PODS, Json, UnreachableError
 from moderate.analyses.kubernetes_ending import Ending
 from moderate.analyses.kubernetes_log import Excerpt, LogFollower, Sink
 from moderate.analyses.kubernetes_outcome import (
@@ -18,7 +19,8 @@ from moderate.analyses.kubernetes_outcome import (
     standing,
 )
 from moderate.analyses.kubernetes_reader import Reader
-from moderate.analyses.kubernetes_watch import JobWatch
+from moderate.analyses.kubernetes_spec import attempt_selector
+from moderate.analyses.kubernetes_watch import Watch
 from moderate.analyses.launcher import AttemptId, Pending, Status
 from moderate.analyses.outcomes import Outcome
 
@@ -30,6 +32,35 @@ KEPT_BYTES = 4 * 2**20
 """The most that is kept of one log in this process."""
 
 _LOG = logging.getLogger(__name__)
+
+
+class _SeenPods:
+    """Remembers pods: what one was when it went is in no later answer."""
+
+    def __init__(self) -> None:
+        self.changed = Event()
+        self._seen: dict[str, Json] = {}
+
+    def tell(self, pod: Json | None) -> None:
+        """Take what a watch tells."""
+        if pod:
+            self._seen[pod["metadata"]["uid"]] = pod
+        self.changed.set()
+
+    def completed(self, facts: Facts) -> Facts:
+        """Return facts with the pods that are gone, where there are none."""
+        for pod in facts.pods:
+            self._seen[pod["metadata"]["uid"]] = pod
+        if facts.pods or facts.job is None:
+            return facts
+        return replace(facts, pods=[_over(p) for p in self._seen.values()])
+
+
+def _over(pod: Json) -> Json:
+    """Return a pod that is gone as one of which nothing runs."""
+    phase = pod["status"].get("phase")
+    phase = phase if phase in reading.OVER else "Failed"
+    return {**pod, "status": {**pod["status"], "phase": phase}}
 
 
 class Vigil:
@@ -47,10 +78,20 @@ class Vigil:
         self._reader = reader
         self._attempt = attempt
         self._sink = sink
-        self._changed = Event()
-        self._watch = JobWatch(reader.cluster, attempt.name, self._changed)
-        # Whoever waited was interrupted, and has dropped this.
-        weakref.finalize(self, self._watch.close)
+        self._pods = _SeenPods()
+        self._changed = changed = self._pods.changed
+        selectors = {
+            JOBS: {"fieldSelector": f"metadata.name={attempt.name}"},
+            PODS: {"labelSelector": attempt_selector(reader.options, attempt)},
+        }
+        tells = {JOBS: lambda _: changed.set(), PODS: self._pods.tell}
+        self._watches = [
+            Watch(reader.cluster, kind, selector, tells[kind])
+            for kind, selector in selectors.items()
+        ]
+        for watch in self._watches:
+            # For when whoever waited was interrupted, and drops this.
+            weakref.finalize(self, watch.close)
         self._follower: LogFollower | None = None
         self._last: Standing | None = None
         self._looked = 0.0
@@ -67,7 +108,7 @@ class Vigil:
         self._changed.clear()
         self._looked = time.monotonic()
         try:
-            facts = self._reader.facts(self._attempt)
+            facts = self._pods.completed(self._reader.facts(self._attempt))
             self._last = standing(facts)
             self._follow(facts)
             self._lose_patience(facts, self._last.stuck)
@@ -81,14 +122,19 @@ class Vigil:
         age = time.monotonic() - self._looked
         self._changed.wait(max(0.0, min(seconds, LOOK_SECONDS - age)))
 
-    def close(self) -> None:
-        """Read the last lines, and stop watching; the log is kept."""
-        if self.is_closed:
-            return
-        self.is_closed = True
-        self._watch.close()
-        if self._follower:
+    def finish(self) -> None:
+        """Read the log's last lines, and stop watching; the log is kept."""
+        if self._follower and not self.is_closed:
             self._follower.finish(LAST_LINES_SECONDS)
+        self.close()
+
+    def close(self) -> None:
+        """Stop watching and following, for instance because of a cancel."""
+        self.is_closed = True
+        for watch in self._watches:
+            watch.close()
+        if self._follower:
+            self._follower.close()
 
     def _follow(self, facts: Facts) -> None:
         pod = reading.newest(facts.pods)

@@ -1,22 +1,23 @@
-"""Hears that a Job has changed; what it is now is looked up by who waits.
+"""Hears that objects have changed; what they are is looked up by who waits.
 
-A watch is a hint and no more: streams end, break and fall silent, so whoever
-waits looks every few seconds anyway. It goes on from the last version that it
-saw; where that is forgotten (410, which comes as an event in an answer of
-status 200), it begins anew.
+A watch is a hint and little more: streams end, break and fall silent, so
+whoever waits looks every few seconds anyway. But what a pod was when it went
+is told nowhere else, so each object that is told of is passed on. It goes on
+from the last version that it saw; where that is forgotten (410, which comes
+as an event in an answer of status 200), it begins anew.
 """
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from threading import Event, Lock, Thread
 from typing import Any
 
 from moderate.analyses.kubernetes_api import (
-    JOBS,
     Cluster,
     GoneError,
+    Json,
     Query,
     UnreachableError,
 )
@@ -68,24 +69,33 @@ class Stream:
                     self._answer.shutdown()
 
 
-class JobWatch:
-    """Sets an event whenever one Job may have changed.
+class Watch:
+    """Tells whenever a chosen object may have changed.
 
     Args:
-        cluster: Where the Job is.
-        name: The Job.
-        changed: What to set.
+        cluster: Where the objects are.
+        kind: What they are.
+        selector: Which, as a query's parameter.
+        tell: Gets each object as it is told of, the last time when it is
+            gone; and nothing where only looking helps.
     """
 
-    def __init__(self, cluster: Cluster, name: str, changed: Event) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        kind: str,
+        selector: Mapping[str, str],
+        tell: Callable[[Json | None], None],
+    ) -> None:
         self._cluster = cluster
-        self._selector = f"metadata.name={name}"
-        self._changed = changed
+        self._kind = kind
+        self._selector = selector
+        self._tell = tell
         self._stopped = Event()
         self._stream = Stream()
         self._version = ""
         self._thread = Thread(
-            target=self._run, name=f"watch-{name}", daemon=True
+            target=self._run, name=f"watch-{kind[-4:]}", daemon=True
         )
         self._thread.start()
 
@@ -93,11 +103,6 @@ class JobWatch:
         """Stop watching; the thread ends soon."""
         self._stopped.set()
         self._stream.cut()
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether it was told to stop."""
-        return self._stopped.is_set()
 
     def _run(self) -> None:
         while not self._stopped.is_set():
@@ -113,18 +118,18 @@ class JobWatch:
     def _watch(self) -> None:
         if not self._version:
             found = self._cluster.find_with_version(
-                JOBS, fieldSelector=self._selector
+                self._kind, **self._selector
             )
             self._version = found[1]
-            self._changed.set()
+            self._tell(None)
         query: Query = {
             "watch": True,
-            "fieldSelector": self._selector,
+            **self._selector,
             "resourceVersion": self._version,
             "allowWatchBookmarks": True,
             "timeoutSeconds": SERVER_SECONDS,
         }
-        path = self._cluster.watch_path(JOBS)
+        path = self._cluster.watch_path(self._kind)
         with self._cluster.stream(path, query, SILENCE_SECONDS) as answer:
             for line in self._stream.lines(answer):
                 self._take(line)
@@ -140,7 +145,7 @@ class JobWatch:
             _raise_status(thing)
         self._version = thing["metadata"]["resourceVersion"]
         if event["type"] != "BOOKMARK":
-            self._changed.set()
+            self._tell(thing)
 
 
 def _raise_status(status: dict[str, Any]) -> None:

@@ -14,6 +14,11 @@ from moderate_tests.kubernetes.store import ApiError, Json, Store, invalid
 
 VERSION = "1.34"
 NAMESPACE = "analyses"
+EVICTION_EVENTS = {
+    "PreemptionByScheduler": "Preempted",
+    "DeletionByTaintManager": "TaintManagerEviction",
+}
+"""The events that tell of it; a drain leaves none."""
 
 
 class TestCluster:
@@ -99,7 +104,14 @@ contexts:
         name = self.pod_of(job)["metadata"]["name"]
         key = ("pods", NAMESPACE, name)
         with self.store.lock:
-            self.store.change(key, lambda pod: add_disruption(pod, reason))
+            pod = self.store.change(
+                key, lambda pod: add_disruption(pod, reason)
+            )
+            if reason in EVICTION_EVENTS:
+                text = "it has to leave"
+                self.controllers.event(
+                    pod, "Pod", EVICTION_EVENTS[reason], text
+                )
             self.store.delete(key)
 
     def end_by_kubelet(self, job: str, reason: str, message: str) -> None:

@@ -15,6 +15,8 @@ from moderate.flows.asset_proofs.job import create_asset_object_proof_job
 from moderate.flows.asset_proofs.sensor import (
     platform_api_asset_object_sensor,
 )
+from moderate.flows.data_services import catalogue, sensors
+from moderate.flows.data_services.resources import NamedS3Resource
 from moderate.flows.matrix_profile import wiring as matrix_profile
 from moderate.flows.matrix_profile.job import (
     matrix_profile_job,
@@ -65,14 +67,17 @@ def build_defs(**overrides: Any) -> Definitions:
         "platform_api": PlatformApiResource(),
         "postgres": PostgresResource(),
         "rabbit": RabbitResource(),
+        "s3": NamedS3Resource(),
         "s3_object_storage": S3Resource(),
     }
+    data_services = catalogue.jobs()
     return Definitions(
         jobs=[
             matrix_profile_job,
             platform_job_results_job,
             propagate_new_user_to_trust_services_job,
             create_asset_object_proof_job,
+            *data_services,
         ],
         sensors=[
             matrix_profile_messages_sensor,
@@ -80,6 +85,7 @@ def build_defs(**overrides: Any) -> Definitions:
             matrix_profile_leftovers_sensor,
             keycloak_user_sensor,
             platform_api_asset_object_sensor,
+            *sensors.sensors(data_services),
         ],
         resources={**resources, **overrides},
     )

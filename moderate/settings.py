@@ -11,6 +11,7 @@ This table is the only place where the environment is read.
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -798,6 +799,45 @@ class NotificationSettings(Group):
     )
 
 
+def _mirrors(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(re.fullmatch(r"\w+=\S+", pair) for pair in value):
+        msg = "name=url, comma separated, is expected"
+        raise ValueError(msg)
+    return value
+
+
+class DatasetSettings(Group):
+    """The flow that brings open datasets to the platform."""
+
+    title: ClassVar[str] = "Datasets"
+
+    work_dir: str = Field(
+        "",
+        alias="DATASETS_WORK_DIR",
+        description="folder of files on their way, with room for three times "
+        "what has changed; by default `.local/state/moderate/datasets` in the "
+        "user's home",
+    )
+    mirrors: Annotated[CommaList, AfterValidator(_mirrors)] = Field(
+        (),
+        alias="DATASETS_MIRRORS",
+        description="other repositories to take datasets from, as "
+        "`name=url`, comma separated; https, ssh or file, without login",
+    )
+    git_timeout: Seconds = Field(
+        timedelta(hours=1),
+        alias="DATASETS_GIT_TIMEOUT_SECONDS",
+        ge=timedelta(seconds=1),
+        description="seconds that one command of Git may take, for instance "
+        "to fetch one file of Git LFS",
+    )
+
+    def mirror_of(self, dataset: str) -> str | None:
+        """Return the repository that stands in for a dataset's own."""
+        pairs = (pair.partition("=") for pair in self.mirrors)
+        return next((url for name, _, url in pairs if name == dataset), None)
+
+
 @dataclass(frozen=True)
 class FlowState:
     """Whether a flow is on, and which variables it misses if it is off."""
@@ -820,6 +860,7 @@ class Settings:
     """All groups; a group that is absent is ``None``."""
 
     service: ServiceSettings
+    datasets: DatasetSettings
     matrix_profile: MatrixProfileSettings
     analyses: AnalysisSettings
     user_dids: UserDidSettings
@@ -849,7 +890,7 @@ class Settings:
         """Return every secret that is set, for redaction."""
         groups = (getattr(self, name) for name in GROUPS)
         values = (value for group in groups if group for _, value in group)
-        return tuple(v for v in values if isinstance(v, SecretStr))
+        return tuple(v for v in values if isinstance(v, SecretStr) and v)
 
     def _missing(self, needs: Sequence[str]) -> list[str]:
         return [
@@ -875,12 +916,14 @@ GROUPS: Mapping[str, type[Group]] = {
     "asset_proofs": AssetProofSettings,
     "data_services": DataServiceSettings,
     "notifications": NotificationSettings,
+    "datasets": DatasetSettings,
 }
 
 FLOW_NEEDS: Mapping[str, Sequence[str]] = {
     "matrix_profile": ("postgres", "s3", "platform_api", "rabbit"),
     "user_dids": ("postgres", "keycloak", "platform_api"),
     "asset_proofs": ("postgres", "platform_api"),
+    "datasets": ("postgres", "platform_api"),
 }
 
 

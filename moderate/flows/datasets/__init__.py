@@ -1,0 +1,1 @@
+"""Open datasets out of Git repositories become objects of platform assets."""

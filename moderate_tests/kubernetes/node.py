@@ -87,6 +87,8 @@ class Node:
         is_full: Nothing finds room.
         is_lost: It says nothing any more; what runs goes on.
         missing_images: Images that can't be pulled, with what is said.
+        starts: The Jobs whose command was started, one entry each time.
+        spans: The Jobs whose command has ended, and when it ran.
     """
 
     def __init__(self, store: Store, folder: Path) -> None:
@@ -95,6 +97,7 @@ class Node:
         self.missing_images: dict[str, str] = {}
         self.pods: dict[str, Pod] = {}
         self.starts: list[str] = []
+        self.spans: list[tuple[str, float, float]] = []
         self._store = store
         self._folder = folder
         self._ends = False
@@ -328,6 +331,7 @@ class Pod:
         os.close(writer)
         self.log = Log()
         self._began_at = stamp()
+        self._ran = time.monotonic()
         Thread(target=self._keep_log, daemon=True).start()
         self._reporter = Thread(
             target=self._keep_report, args=(reader,), daemon=True
@@ -365,6 +369,8 @@ class Pod:
         with self.log.more if self.log else Condition():
             while self.log and not self.log.is_over:
                 self.log.more.wait(1)
+        job = self.thing["metadata"]["labels"]["job-name"]
+        self._node.spans.append((job, self._ran, time.monotonic()))
         while self._node.is_lost and not self._node._ends:
             time.sleep(TICK_SECONDS)
         self._finish(json.loads(self._report or b'{"exit": 137}'))

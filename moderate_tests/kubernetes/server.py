@@ -48,6 +48,11 @@ class ApiServer:
         store: What it serves; outlives it, as etcd does.
         logs: Reads a pod's log from its node.
         check: Raises where a Job doesn't fit the API's schema.
+
+    Attributes:
+        requests: All that it was asked.
+        failing: The status that all get while it is set.
+        drops: Whether the answer to a method gets lost.
     """
 
     def __init__(
@@ -59,6 +64,7 @@ class ApiServer:
         self.requests: list[str] = []
         self.port = 0
         self.failing: int | None = None
+        self.drops: Callable[[str], bool] = lambda method: False
         self._sockets: set[socket.socket] = set()
         self._watches: set[socket.socket] = set()
         self._lock = threading.Lock()
@@ -327,6 +333,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
 
     def _send(self, code: int, body: Json) -> None:
+        if self.server_of.drops(self.command):
+            # It was done, and nobody is told.
+            self.connection.shutdown(socket.SHUT_RDWR)
+            self.close_connection = True
+            return
         data = json.dumps(body).encode()
         self.send_response(code)
         self.send_header("Content-Type", "application/json")

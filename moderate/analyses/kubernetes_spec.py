@@ -200,7 +200,7 @@ def _template(spec: AnalysisSpec, options: Options, base: Json) -> Json:
     pod = dict(base.get("spec") or {})
     containers = pod.pop("containers", None) or [{}]
     volumes = pod.pop("volumes", None) or []
-    security = merged(pod.pop("securityContext", None) or {}, RESTRICTED_POD)
+    security = {**(pod.pop("securityContext", None) or {}), **RESTRICTED_POD}
     return {
         "metadata": {
             "labels": {
@@ -250,9 +250,11 @@ def _container(spec: AnalysisSpec, options: Options, base: Json) -> Json:
         "resources": merged(
             _resources(spec, options), given.get("resources") or {}
         ),
-        "securityContext": merged(
-            given.get("securityContext") or {}, RESTRICTED_CONTAINER
-        ),
+        # Not merged deeply: no capability is added to those dropped.
+        "securityContext": {
+            **(given.get("securityContext") or {}),
+            **RESTRICTED_CONTAINER,
+        },
         "terminationMessagePolicy": "File",
         "volumeMounts": [
             *mounts,

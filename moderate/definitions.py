@@ -17,6 +17,11 @@ from moderate.flows.asset_proofs.sensor import (
 )
 from moderate.flows.data_services import catalogue, sensors
 from moderate.flows.data_services.resources import NamedS3Resource
+from moderate.flows.datasets.assets import (
+    dataset_assets,
+    dataset_jobs,
+    dataset_schedules,
+)
 from moderate.flows.matrix_profile import wiring as matrix_profile
 from moderate.flows.matrix_profile.job import (
     matrix_profile_job,
@@ -72,13 +77,16 @@ def build_defs(**overrides: Any) -> Definitions:
     }
     data_services = catalogue.jobs()
     return Definitions(
+        assets=dataset_assets,
         jobs=[
             matrix_profile_job,
             platform_job_results_job,
             propagate_new_user_to_trust_services_job,
             create_asset_object_proof_job,
             *data_services,
+            *dataset_jobs,
         ],
+        schedules=dataset_schedules,
         sensors=[
             matrix_profile_messages_sensor,
             matrix_profile_reconcile_sensor,

@@ -84,7 +84,9 @@ def test_loading_needs_no_setting_no_network_and_no_heavy_module(
     facts = json.loads(done.stdout)
     assert not set(HEAVY) & set(facts["modules"])
     assert set(facts["jobs"]) >= {
+        "building_stock_job",
         "create_asset_object_proof_job",
+        "genome_project_datasets_job",
         "matrix_profile_job",
         "platform_job_results_job",
         "propagate_new_user_to_trust_services_job",

@@ -32,6 +32,7 @@ NEWCOMERS = ("carla", "dario", UNLUCKY)
 OWNER = "alice"
 READINGS = b"time,value\n2026-01-01 00:00,12.5\n2026-01-01 01:00,11.9\n"
 LONGEST_NOTE = 90
+LONGEST_ID = 24
 
 EMULATOR: Mapping[str, str] = {
     "EMULATOR_FAULTS": f'{{"tasks": [{{"pattern": "*{UNLUCKY}*"}}]}}'
@@ -176,9 +177,11 @@ def _seconds(item: WorkItem) -> float:
 
 
 def _said(item: WorkItem) -> str:
-    if item.state is State.DONE:
-        outcome = item.outcome or {}
-        made = next(iter(outcome.values()), "")
-        return f"[green]{escape(str(made)[:LONGEST_NOTE])}[/]"
-    note = (item.last_error or "")[:LONGEST_NOTE]
-    return f"[red]{item.state}: {escape(note)}[/]"
+    reason = " ".join((item.last_error or "").replace("\\n", " ").split())
+    note = escape(reason[:LONGEST_NOTE])
+    if item.state is not State.DONE:
+        return f"[red]{item.state}: {note}[/]"
+    made = str(next(iter((item.outcome or {}).values()), ""))
+    short = made if len(made) <= LONGEST_ID else f"{made[:LONGEST_ID]}…"
+    waited = f" (had waited: {note})" if reason else ""
+    return f"[green]{escape(short)}[/]{waited}"

@@ -26,19 +26,31 @@ class Swept:
 
 
 def end_leftovers(
-    launcher: Launcher, inbox: Inbox, *, in_time: Callable[[], bool]
+    launcher: Launcher,
+    inbox: Inbox,
+    *,
+    all_are_ours: bool,
+    in_time: Callable[[], bool],
 ) -> Swept:
     """End the attempts whose item is over, and remove their traces.
 
-    Twice is harmless. Attempts of items that this inbox does not know are
-    left alone: they may be another service's.
+    Twice is harmless: an item that is over gets no further attempt.
+
+    Args:
+        launcher: Where attempts run.
+        inbox: Whose items they are at.
+        all_are_ours: Whether the launcher shows this inbox' attempts alone.
+            Then those of unknown items are ended too: the inbox was made
+            anew, or put back to an earlier state. In a folder that is shared
+            they may be another service's, and are left alone.
+        in_time: Whether there is time for one more.
     """
     ended: list[str] = []
     still_running: list[str] = []
     for attempt in launcher.all_attempts():
         if not in_time():
             break
-        if not _is_over(inbox, attempt):
+        if not _is_over(inbox, attempt, unknown=all_are_ours):
             continue
         try:
             launcher.stop(attempt)
@@ -50,9 +62,9 @@ def end_leftovers(
     return Swept(tuple(ended), tuple(still_running))
 
 
-def _is_over(inbox: Inbox, attempt: AttemptId) -> bool:
+def _is_over(inbox: Inbox, attempt: AttemptId, *, unknown: bool) -> bool:
     if attempt.kind != ATTEMPT_KIND:
         return False
     with inbox.transaction() as conn:
         item = admin.get_item(conn, attempt.item_id)
-    return item is not None and item.state in FINAL_STATES
+    return item.state in FINAL_STATES if item else unknown

@@ -41,7 +41,7 @@ from moderate.resources import (
     RabbitResource,
     redactor,
 )
-from moderate.settings import process_settings
+from moderate.settings import LauncherName, process_settings
 
 MAKERS = {
     messages.KIND: analysis_request,
@@ -203,6 +203,7 @@ def matrix_profile_leftovers_sensor(
     swept = end_leftovers(
         launcher_of(settings),
         inbox.open(),
+        all_are_ours=settings.analyses.launcher is LauncherName.KUBERNETES,
         in_time=_deadline(settings.service.tick_budget),
     )
     return SkipReason(

@@ -28,7 +28,7 @@ from dagster._core.remote_origin import (
 )
 from pydantic import SecretStr
 
-from moderate.analyses.launcher import AttemptId, Running
+from moderate.analyses.launcher import AttemptId, Launcher, Running
 from moderate.analyses.process import ProcessLauncher
 from moderate.analyses.process_state import AttemptDir
 from moderate.clients.platform_api import PlatformApi
@@ -324,7 +324,7 @@ class Service:
         return Path(os.environ["ANALYSIS_WORK_DIR"])
 
     @property
-    def launcher(self) -> ProcessLauncher:
+    def launcher(self) -> Launcher:
         return ProcessLauncher(self.work_dir)
 
     def let_analyses_go_on(self) -> None:

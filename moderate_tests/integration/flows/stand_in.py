@@ -103,6 +103,13 @@ def tell_all() -> None:
     end(1, f"could not read {os.environ['FILE_URL']}")
 
 
+def tell_all_and_report() -> None:
+    """Write every secret into the log, and end well."""
+    for name, value in os.environ.items():
+        sys.stdout.write(f"{name}={value}\n")
+    put_report()
+
+
 BEHAVIOURS = {
     "report": put_report,
     "slow": slow,
@@ -111,6 +118,7 @@ BEHAVIOURS = {
     "silent": silent,
     "fetch": fetch,
     "tell-all": tell_all,
+    "tell-all-and-report": tell_all_and_report,
 }
 ONCE = "-once"
 

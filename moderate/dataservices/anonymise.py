@@ -289,8 +289,10 @@ class _Work:
     def _impossible(self, limit: int, removed: int) -> str:
         request = self._request
         wanted = [f"k = {request.k}"]
-        wanted += [f"l = {request.l_value:g}"] * (request.l_value is not None)
-        wanted += [f"t = {request.t}"] * (request.t is not None)
+        if request.l_value is not None:
+            wanted.append(f"l = {request.l_value:g}")
+        if request.t is not None:
+            wanted.append(f"t = {request.t:g}")
         why = f"{', '.join(wanted)} can't be reached, even at the highest"
         hint = f" levels, by suppressing {limit} of {self.rows} rows at most"
         nulls = f"; {removed} rows with nulls count" if removed else ""

@@ -1,0 +1,1 @@
+"""The data services on files, without Dagster."""

@@ -16,6 +16,10 @@ from moderate.clients.platform_api import PlatformApi
 from moderate.clients.rabbitmq import Channel
 from moderate.definitions import build_defs
 from moderate.flows.matrix_profile import analysis, sensor
+from moderate.flows.matrix_profile.job import (
+    matrix_profile_job,
+    platform_job_results_job,
+)
 from moderate.inbox.lease import Lease
 from moderate.inbox.model import State
 from moderate.inbox.store import Inbox
@@ -35,17 +39,11 @@ SENSORS = (
 """One flow alone: the work of others would be struck by failpoints, too, and
 have its own time to come to an end."""
 
-
-def _build() -> Definitions:
-    everything = build_defs()
-    return Definitions(
-        jobs=everything.jobs,
-        sensors=SENSORS,
-        resources=everything.resources,
-    )
-
-
-defs = _build()
+defs = Definitions(
+    jobs=[matrix_profile_job, platform_job_results_job],
+    sensors=SENSORS,
+    resources=build_defs().resources,
+)
 
 
 def has_items(state: State) -> Callable[..., bool]:

@@ -1,0 +1,1 @@
+"""Images, compose file, charts' values, manifests, tasks and workflows."""

@@ -1,0 +1,182 @@
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dagster._config import validate_config
+from dagster._core.run_coordinator import QueuedRunCoordinator
+from dagster_k8s import K8sRunLauncher
+from dagster_k8s.job import UserDefinedDagsterK8sConfig
+from jsonschema import Draft202012Validator
+
+from moderate_tests.unit.deploy.files import (
+    CHARTS,
+    ENVIRONMENTS,
+    ROOT,
+    SECRET_WORDS,
+    VALUES,
+    leaves,
+    load,
+    values_of,
+)
+
+SCHEMAS = Path(
+    os.environ.get(
+        "MODERATE_CHART_SCHEMAS", ROOT.parent / "shared/contract/helm"
+    )
+)
+DAGSTER = values_of("dagster", "production")
+LAUNCHER = DAGSTER["runLauncher"]["config"]["k8sRunLauncher"]
+CODE = DAGSTER["dagster-user-deployments"]["deployments"][0]
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize("chart", CHARTS)
+def test_values_fit_the_charts_schema(chart: str, environment: str) -> None:
+    path = SCHEMAS / f"{chart}.values.schema.json"
+    if not path.exists():
+        pytest.skip(f"the chart's schema is not at {SCHEMAS}")
+    schema = without_required(json.loads(path.read_text()))
+    schema.pop("$schema", None)
+    validator = Draft202012Validator(schema)
+
+    faults = validator.iter_errors(values_of(chart, environment))
+
+    assert [f"{list(each.path)}: {each.message}" for each in faults] == []
+
+
+def without_required(schema: Any) -> Any:
+    """Helm fills what is required from the chart's own values first."""
+    if isinstance(schema, list):
+        return [without_required(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        name: without_required(value)
+        for name, value in schema.items()
+        if not (name == "required" and isinstance(value, list))
+    }
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize("chart", CHARTS)
+def test_no_secret_is_in_a_values_file(chart: str, environment: str) -> None:
+    """A key that sounds like a secret holds nothing, or where it is kept."""
+    for path, value in leaves(values_of(chart, environment)):
+        holds = any(word in path[-1].lower() for word in SECRET_WORDS)
+        where = path[-1] in {"secretRef", "secretKey", "postgresqlSecretName"}
+        if holds and not where and not isinstance(value, bool):
+            assert value == "", path
+    for path in (VALUES / chart).iterdir():
+        assert not re.search(r"://[^/\s]*:[^/\s]*@", path.read_text())
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize("chart", CHARTS)
+def test_an_environment_repeats_nothing(chart: str, environment: str) -> None:
+    common = dict(leaves(load(VALUES / chart / "values.yaml")))
+    own = leaves(load(VALUES / chart / f"values-{environment}.yaml"))
+
+    assert [path for path, value in own if common.get(path) == value] == []
+
+
+def test_the_charts_version_is_that_of_the_lock_file() -> None:
+    """Web server and daemon must understand what the runs write."""
+    lock = (ROOT / "requirements.lock").read_text()
+    taskfile = load(ROOT / "Taskfile.yml")
+    locked = re.search(r"^dagster==(\S+)", lock, re.MULTILINE)
+
+    assert locked
+    assert taskfile["vars"]["DAGSTER_CHART_VERSION"] == locked.group(1)
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize("chart", CHARTS)
+def test_no_image_is_one_that_moves(chart: str, environment: str) -> None:
+    for path, value in leaves(values_of(chart, environment)):
+        if path[-1] == "tag":
+            assert re.fullmatch(r"v?\d+(\.\d+)+", str(value)), path
+        if path[-1] in {"pullPolicy", "imagePullPolicy"}:
+            assert value == "IfNotPresent", path
+
+
+CONTAINERS = {
+    "code server": CODE,
+    "web server": DAGSTER["dagsterWebserver"],
+    "daemon": DAGSTER["dagsterDaemon"],
+}
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_every_container_passes_pod_security_restricted(name: str) -> None:
+    values = CONTAINERS[name]
+
+    assert_restricted(values["podSecurityContext"], values["securityContext"])
+    assert_scratch(values)
+
+
+def test_runs_pass_pod_security_restricted() -> None:
+    pod = LAUNCHER["runK8sConfig"]["podSpecConfig"]
+
+    assert_restricted(pod["securityContext"], LAUNCHER["securityContext"])
+    assert_scratch(LAUNCHER)
+
+
+def assert_restricted(pod: Any, container: Any) -> None:
+    assert pod["runAsNonRoot"]
+    assert pod["runAsUser"] > 0
+    assert pod["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["readOnlyRootFilesystem"]
+    assert container["allowPrivilegeEscalation"] is False
+    assert container["capabilities"] == {"drop": ["ALL"]}
+
+
+def assert_scratch(values: Any) -> None:
+    """The root is read-only, and `forkserver` needs a place for its socket."""
+    (volume,) = values["volumes"]
+    (mount,) = values["volumeMounts"]
+    assert "emptyDir" in volume
+    assert mount == {"name": volume["name"], "mountPath": "/tmp"}
+
+
+def test_dagster_takes_the_queues_configuration() -> None:
+    coordinator = DAGSTER["dagsterDaemon"]["runCoordinator"]["config"][
+        "customRunCoordinator"
+    ]
+
+    result = validate_config(
+        QueuedRunCoordinator.config_type(), coordinator["config"]
+    )
+
+    assert result.errors in (None, [])
+    assert coordinator["config"]["max_user_code_failure_retries"] > 0
+
+
+def test_dagster_takes_the_runs_configuration() -> None:
+    config = UserDefinedDagsterK8sConfig.from_dict(
+        {
+            "pod_spec_config": LAUNCHER["runK8sConfig"]["podSpecConfig"],
+            "job_spec_config": LAUNCHER["runK8sConfig"]["jobSpecConfig"],
+        }
+    )
+
+    assert config.job_spec_config["ttl_seconds_after_finished"] > 0
+    assert "security_context" in config.pod_spec_config
+    assert "volume_mounts" in K8sRunLauncher.config_type()
+
+
+def test_the_inbox_alone_decides_on_another_try() -> None:
+    daemon = DAGSTER["dagsterDaemon"]
+
+    assert daemon["runRetries"]["enabled"] is False
+    assert daemon["runMonitoring"]["enabled"] is True
+    assert daemon["runMonitoring"]["maxResumeRunAttempts"] == 0
+
+
+def test_the_account_is_ours() -> None:
+    """The chart's Role may do more, and nothing with Secrets."""
+    assert DAGSTER["rbacEnabled"] is False
+    assert DAGSTER["serviceAccount"]["create"] is False
+    assert DAGSTER["global"]["serviceAccountName"] == "moderate"

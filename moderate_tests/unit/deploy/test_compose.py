@@ -1,0 +1,101 @@
+import json
+import re
+from typing import Any
+
+import pytest
+from jsonschema import Draft7Validator
+
+from moderate.local.realm import SECRET_NAMES
+from moderate.local.realm_file import PREFIX
+from moderate.settings import load_settings
+from moderate_tests.unit.deploy.files import ROOT, environment_file, load
+
+COMPOSE = ROOT / "compose"
+SCHEMA = ROOT / "moderate_tests" / "unit" / "deploy" / "compose-spec.json"
+FILE: dict[str, Any] = load(COMPOSE / "compose.yaml")
+SERVICES: dict[str, Any] = FILE["services"]
+# They end, and others wait for that.
+ONE_SHOT = {"buckets", "open-metadata-migrate", "realm"}
+# Its image brings the check along.
+OWN_CHECK = {"platform-api"}
+
+
+def test_the_file_follows_the_compose_specification() -> None:
+    faults = Draft7Validator(json.loads(SCHEMA.read_text())).iter_errors(FILE)
+
+    assert [fault.message for fault in faults] == []
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_every_image_is_pinned_to_a_version(name: str) -> None:
+    image = SERVICES[name]["image"]
+
+    assert re.search(r":v?\d+\.\d+|:compose$", image), image
+    assert "latest" not in image
+
+
+@pytest.mark.parametrize("name", sorted(set(SERVICES) - ONE_SHOT - OWN_CHECK))
+def test_every_service_says_when_it_is_ready(name: str) -> None:
+    assert SERVICES[name]["healthcheck"]["test"]
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_who_needs_another_waits_until_it_is_ready(name: str) -> None:
+    for need, how in SERVICES[name].get("depends_on", {}).items():
+        wanted = (
+            "service_completed_successfully"
+            if need in ONE_SHOT
+            else "service_healthy"
+        )
+        assert how["condition"] == wanted
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_ports_are_open_to_this_machine_alone(name: str) -> None:
+    ports = SERVICES[name].get("ports", [])
+
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_every_volume_that_is_used_has_a_name() -> None:
+    used = {
+        volume.partition(":")[0]
+        for service in SERVICES.values()
+        for volume in service.get("volumes", [])
+        if not volume.startswith(".")
+    }
+
+    assert used == set(FILE["volumes"])
+
+
+def test_the_example_has_every_variable_and_no_other() -> None:
+    text = (COMPOSE / "compose.yaml").read_text()
+    used = set(re.findall(r"\$\{(\w+)[:}]", text))
+
+    assert set(environment_file(COMPOSE / ".env.example")) == used
+
+
+def test_open_metadata_is_opt_in() -> None:
+    named = {
+        name for name, service in SERVICES.items() if "profiles" in service
+    }
+
+    assert named == {"open-metadata", "open-metadata-migrate", "opensearch"}
+
+
+def test_the_realm_gets_all_its_secrets() -> None:
+    given = set(SERVICES["realm"]["environment"])
+
+    assert {PREFIX + name.upper() for name in SECRET_NAMES} <= given
+
+
+def test_the_example_settings_are_right_and_fit_the_services() -> None:
+    ours = environment_file(COMPOSE / "moderate.env.example")
+    theirs = environment_file(COMPOSE / ".env.example")
+
+    load_settings(ours)
+    assert ours["POSTGRES_PASSWORD"] == theirs["POSTGRES_PASSWORD"]
+    assert ours["S3_ACCESS_KEY_ID"] == theirs["S3_ACCESS_KEY_ID"]
+    assert ours["S3_SECRET_ACCESS_KEY"] == theirs["S3_SECRET_ACCESS_KEY"]
+    assert ours["API_PASSWORD"] == theirs["REALM_WORKFLOWS_PASSWORD"]
+    assert theirs["RABBITMQ_PASSWORD"] in ours["RABBIT_URL"]

@@ -1,0 +1,147 @@
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from moderate.settings import load_settings
+from moderate_tests.unit.deploy.files import (
+    ENVIRONMENTS,
+    MANIFESTS,
+    documents,
+    environment_file,
+    run,
+    settings_variables,
+)
+
+VERSION = "1.34"
+EXAMPLES = MANIFESTS / "secret-examples.yaml"
+PLAIN = sorted(
+    path
+    for path in MANIFESTS.rglob("*.yaml")
+    if path.name != "kustomization.yaml" and "optional" not in path.parts
+)
+
+
+@pytest.mark.parametrize("path", PLAIN, ids=lambda path: path.name)
+def test_manifests_fit_the_schemas_of_kubernetes(path: Path) -> None:
+    for each in documents(path):
+        kubernetes_validate.validate(each, VERSION, strict=True)
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_an_environment_renders_to_what_kubernetes_takes(
+    environment: str,
+) -> None:
+    for each in rendered(environment):
+        kubernetes_validate.validate(each, VERSION, strict=True)
+
+
+def rendered(environment: str) -> list[dict[str, Any]]:
+    if not shutil.which("kubectl"):
+        pytest.skip("kubectl is not here: no kustomize")
+    result = run(
+        "kubectl",
+        "kustomize",
+        "--load-restrictor=LoadRestrictionsNone",
+        str(MANIFESTS / environment),
+    )
+    assert result.returncode == 0, result.stderr
+    return list(yaml.safe_load_all(result.stdout))
+
+
+def test_the_role_names_every_verb_and_no_more_than_it_needs() -> None:
+    (role,) = documents(MANIFESTS / "base" / "role.yaml")
+    rights = {
+        resource: set(rule["verbs"])
+        for rule in role["rules"]
+        for resource in rule["resources"]
+    }
+
+    assert role["kind"] == "Role"
+    assert not any("*" in str(rule) for rule in role["rules"])
+    assert set(rights) == {
+        "events",
+        "jobs",
+        "jobs/status",
+        "pods",
+        "pods/log",
+        "pods/status",
+        "secrets",
+    }
+    # Whoever gets hold of the account can't read Secrets through the API.
+    assert not rights["secrets"] & {"get", "list", "watch"}
+    assert "create" not in rights["pods"]
+
+
+def test_the_rights_go_to_our_account_alone() -> None:
+    (binding,) = documents(MANIFESTS / "base" / "role-binding.yaml")
+    accounts = documents(MANIFESTS / "base" / "service-accounts.yaml")
+
+    assert [each["name"] for each in binding["subjects"]] == ["moderate"]
+    assert [each["metadata"]["name"] for each in accounts] == [
+        "moderate",
+        "moderate-analysis",
+    ]
+    assert accounts[1]["automountServiceAccountToken"] is False
+
+
+def settings_of(environment: str) -> dict[str, str]:
+    return environment_file(
+        MANIFESTS / "base" / "settings.env"
+    ) | environment_file(MANIFESTS / environment / "settings.env")
+
+
+def example_secrets() -> dict[str, str]:
+    (ours,) = [
+        each["stringData"]
+        for each in documents(EXAMPLES)
+        if each["metadata"]["name"] == "moderate-secrets"
+    ]
+    return dict(ours)
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_settings_and_secrets_together_are_right(environment: str) -> None:
+    settings = settings_of(environment)
+    secrets = example_secrets()
+    if "OPEN_METADATA_HOST" not in settings:
+        # It comes with the token: one without the other is a fault.
+        del secrets["OPEN_METADATA_TOKEN"]
+
+    load_settings(settings | secrets)
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_no_secret_is_among_the_settings(environment: str) -> None:
+    known = settings_variables()
+
+    for name in settings_of(environment):
+        assert known[name] is False, name
+
+
+def test_the_example_secrets_are_settings_and_hold_no_secret() -> None:
+    known = settings_variables()
+
+    assert set(example_secrets()) <= set(known)
+    for each in documents(EXAMPLES):
+        for value in each["stringData"].values():
+            words = set(re.findall(r"\w+", value))
+            assert words <= {
+                *("amqps", "example", "moderate", "org", "rabbitmq"),
+            }
+
+
+def test_the_scaled_object_is_of_one_kind_that_keda_knows() -> None:
+    (scaled,) = documents(MANIFESTS / "optional" / "scaled-object.yaml")
+
+    assert scaled["apiVersion"] == "keda.sh/v1alpha1"
+    assert scaled["kind"] == "ScaledObject"
+    assert scaled["spec"]["scaleTargetRef"]["name"]
+    for trigger in scaled["spec"]["triggers"]:
+        assert set(trigger) == {"type", "metadata"}
+        # KEDA takes text alone.
+        assert all(isinstance(v, str) for v in trigger["metadata"].values())

@@ -1,0 +1,260 @@
+"""The local cluster's script, against programs that note how they are called.
+
+The stubs stand in for minikube, kubectl, helm and docker: what is tested is
+which calls the script makes, in which order, and on which cluster.
+"""
+
+import json
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from moderate_tests.unit.deploy.files import ROOT
+
+PROFILE = "moderate-dev"
+ADDRESS = "192.168.49.2"
+TOKEN = "ey-the.bots.token_"
+STUB = """#!/usr/bin/env python3
+import json, os, pathlib, sys
+name, arguments = pathlib.Path(sys.argv[0]).name, sys.argv[1:]
+line = " ".join([name, *arguments])
+reads = "--filename -" in line or "/dev/stdin" in line
+given = sys.stdin.read() if reads else ""
+folder = pathlib.Path(os.environ["STUBS"])
+with (folder / "calls").open("a") as calls:
+    entry = {"line": line, "stdin": given, "env": dict(os.environ)}
+    calls.write(json.dumps(entry) + "\\n")
+for part, answer in json.loads((folder / "answers").read_text()).items():
+    if part in line:
+        sys.stdout.write(answer["out"])
+        sys.exit(answer["code"])
+"""
+
+
+@dataclass
+class Machine:
+    """A machine whose programs only note how they are called."""
+
+    folder: Path
+    answers: dict[str, dict[str, object]] = field(default_factory=dict)
+
+    def answer(self, part: str, out: str = "", code: int = 0) -> None:
+        """Let calls that contain ``part`` answer like this."""
+        self.answers[part] = {"out": out, "code": code}
+
+    def run(
+        self, command: str, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the script."""
+        (self.folder / "answers").write_text(json.dumps(self.answers))
+        return subprocess.run(
+            [str(ROOT / "scripts" / "dev-k8s"), command],
+            env={
+                "PATH": f"{self.folder}:/usr/bin:/bin",
+                "HOME": str(self.folder),
+                "STUBS": str(self.folder),
+                "IMAGE_STORE": str(self.folder / "store"),
+                "BASE": "base",
+                "HOST_IP": "10.0.0.5",
+                "IMAGE_TAG": "1.2.3",
+                "DAGSTER_CHART_VERSION": "1.13.27",
+                "OPEN_METADATA_CHART_VERSION": "1.13.1",
+                **environment,
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+
+    @property
+    def calls(self) -> list[dict[str, str]]:
+        """How the programs were called."""
+        noted = self.folder / "calls"
+        lines = noted.read_text().splitlines() if noted.exists() else []
+        return [json.loads(line) for line in lines]
+
+    @property
+    def lines(self) -> list[str]:
+        """Their command lines."""
+        return [call["line"] for call in self.calls]
+
+    def line(self, *parts: str) -> str:
+        """Return the one command line that contains all ``parts``."""
+        (found,) = [
+            line for line in self.lines if all(part in line for part in parts)
+        ]
+        return found
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    for name in ("minikube", "kubectl", "helm", "docker"):
+        (tmp_path / name).write_text(STUB)
+        (tmp_path / name).chmod(0o755)
+    machine = Machine(tmp_path)
+    machine.answer("config current-context", PROFILE)
+    machine.answer("config view", f"https://{ADDRESS}:8443")
+    machine.answer(f"--profile {PROFILE} ip", ADDRESS)
+    return machine
+
+
+CHANGING = ("update-token", "restart", "forward-dagster")
+
+
+@pytest.mark.parametrize("command", CHANGING)
+def test_another_context_is_refused(command: str, machine: Machine) -> None:
+    machine.answer("config current-context", "production")
+
+    result = machine.run(command, OPEN_METADATA_TOKEN=TOKEN)
+
+    assert result.returncode != 0
+    assert "production" in result.stderr
+    assert not [line for line in machine.lines if "--namespace" in line]
+
+
+@pytest.mark.parametrize("command", CHANGING)
+def test_a_context_that_only_has_the_name_is_refused(
+    command: str, machine: Machine
+) -> None:
+    machine.answer("config view", "https://k8s.example.org:6443")
+
+    result = machine.run(command, OPEN_METADATA_TOKEN=TOKEN)
+
+    assert result.returncode != 0
+    assert "k8s.example.org" in result.stderr
+    assert not [line for line in machine.lines if "--namespace" in line]
+
+
+def test_the_token_is_on_no_command_line_and_in_no_file(
+    machine: Machine,
+) -> None:
+    result = machine.run("update-token", OPEN_METADATA_TOKEN=TOKEN)
+
+    assert result.returncode == 0, result.stderr
+    assert not [line for line in machine.lines if TOKEN in line]
+    assert TOKEN not in result.stdout + result.stderr
+    (patch,) = [call for call in machine.calls if call["stdin"]]
+    assert json.loads(patch["stdin"])["stringData"] == {
+        "OPEN_METADATA_HOST": "openmetadata.moderate-platform",
+        "OPEN_METADATA_TOKEN": TOKEN,
+    }
+    # Nor do the programs that are called inherit it.
+    assert not [
+        call for call in machine.calls if TOKEN in json.dumps(call["env"])
+    ]
+    left = [
+        path
+        for path in machine.folder.rglob("*")
+        if path.is_file() and path.name != "calls"
+    ]
+    assert not [path for path in left if TOKEN in path.read_text()]
+
+
+@pytest.mark.parametrize("token", ["", 'x","y', "a b", "$(id)"])
+def test_what_is_no_token_is_refused(token: str, machine: Machine) -> None:
+    result = machine.run("update-token", OPEN_METADATA_TOKEN=token)
+
+    assert result.returncode != 0
+    assert "OPEN_METADATA_TOKEN" in result.stderr
+    assert machine.calls == []
+
+
+def test_dagster_takes_the_new_token_at_once(machine: Machine) -> None:
+    machine.run("update-token", OPEN_METADATA_TOKEN=TOKEN)
+
+    patch = machine.lines.index(machine.line("patch secret"))
+    restart = machine.lines.index(machine.line("rollout restart"))
+    assert patch < restart < machine.lines.index(machine.line("status"))
+
+
+def test_every_call_names_the_local_cluster(machine: Machine) -> None:
+    result = machine.run("start")
+
+    assert result.returncode == 0, result.stderr
+    for line in machine.lines:
+        program = line.split()[0]
+        if program == "kubectl" and " config " not in line:
+            assert f"--context {PROFILE}" in line
+        if program == "helm":
+            assert f"--kube-context {PROFILE}" in line
+        if program == "minikube":
+            assert f"--profile {PROFILE}" in line
+
+
+def test_the_start_goes_from_images_to_services_to_charts(
+    machine: Machine,
+) -> None:
+    machine.answer("get secret", code=1)
+
+    result = machine.run("start")
+
+    assert result.returncode == 0, result.stderr
+    lines = machine.lines
+    steps = [
+        ("docker push", "localhost:5000/moderate:1.2.3"),
+        ("namespace.yaml",),
+        ("create --filename -",),
+        ("apply --filename -",),
+        ("wait", "deployment", "moderate-platform"),
+        ("upgrade --install openmetadata", "--version 1.13.1", "--wait"),
+        ("upgrade --install dagster", "--version 1.13.27", "--wait"),
+    ]
+    places = [lines.index(machine.line(*step)) for step in steps]
+    assert places == sorted(places)
+    assert "image.tag=1.2.3" in machine.line("--install dagster")
+    assert "http://10.0.0.5:8585/callback" in machine.line(
+        "--install openmetadata"
+    )
+
+
+def test_made_up_secrets_agree_and_come_through_a_pipe(
+    machine: Machine,
+) -> None:
+    machine.answer("get secret", code=1)
+
+    machine.run("start")
+
+    (call,) = [
+        call for call in machine.calls if "create --filename -" in call["line"]
+    ]
+    items = {
+        item["metadata"]["name"]: item["stringData"]
+        for item in json.loads(call["stdin"])["items"]
+    }
+    ours, platform = items["moderate-secrets"], items["moderate-platform"]
+    assert ours["POSTGRES_PASSWORD"] == platform["postgres-password"]
+    assert ours["S3_SECRET_ACCESS_KEY"] == platform["s3-secret-access-key"]
+    assert platform["rabbitmq-password"] in ours["RABBIT_URL"]
+    realm = items["moderate-realm"]
+    assert ours["API_PASSWORD"] == realm["REALM_WORKFLOWS_PASSWORD"]
+    assert realm["OPEN_METADATA_ADMIN"] == "admin@moderate.local"
+
+
+def test_a_second_start_keeps_cluster_and_secrets(machine: Machine) -> None:
+    result = machine.run("start")
+
+    assert result.returncode == 0, result.stderr
+    assert not [line for line in machine.lines if " start " in line]
+    assert not [line for line in machine.lines if "create" in line]
+
+
+def test_a_tag_that_moves_is_refused_before_anything_is_done(
+    machine: Machine,
+) -> None:
+    result = machine.run("start", IMAGE_TAG="latest")
+
+    assert result.returncode != 0
+    assert machine.calls == []
+
+
+def test_a_missing_tool_is_named(machine: Machine) -> None:
+    (machine.folder / "helm").unlink()
+
+    result = machine.run("start")
+
+    assert result.returncode != 0
+    assert "helm is missing" in result.stderr
+    assert machine.calls == []

@@ -76,19 +76,21 @@ def settings_variables() -> dict[str, bool]:
 
 
 def run(
-    *command: str, timeout: float = 60, **environment: str
+    *command: str,
+    environment: Mapping[str, str] | None = None,
+    timeout: float = 60,
 ) -> subprocess.CompletedProcess[str]:
     """Run a program of the repository, to its end.
 
     Args:
         command: The program and its arguments.
+        environment: All of its variables; by default the tests' own.
         timeout: Seconds that it may take.
-        environment: All of its variables; the tests' own if there are none.
     """
     return subprocess.run(
         command,
         cwd=ROOT,
-        env=environment or None,
+        env=environment,
         capture_output=True,
         text=True,
         check=False,

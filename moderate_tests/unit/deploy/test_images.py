@@ -80,7 +80,7 @@ def test_the_analysis_needs_nothing_of_dagster() -> None:
         "python3",
         "scripts/image_requirements.py",
         "matrix-profile",
-        PATH=path(),
+        environment={"PATH": path()},
     )
 
     assert result.returncode == 0, result.stderr
@@ -90,7 +90,10 @@ def test_the_analysis_needs_nothing_of_dagster() -> None:
 
 def test_an_extra_that_does_not_exist_is_refused() -> None:
     result = run(
-        "python3", "scripts/image_requirements.py", "wrong", PATH=path()
+        "python3",
+        "scripts/image_requirements.py",
+        "wrong",
+        environment={"PATH": path()},
     )
 
     assert result.returncode != 0
@@ -122,7 +125,9 @@ def test_the_push_task_refuses_latest() -> None:
     task = shutil.which("task", path=path())
     assert task
 
-    result = run(task, "images:push", PATH=path(), VERSION="latest")
+    result = run(
+        task, "images:push", environment={"PATH": path(), "VERSION": "latest"}
+    )
 
     assert result.returncode != 0
     assert "refused" in result.stderr
@@ -153,9 +158,16 @@ def lock(folder: Path, answer: str) -> dict[str, str]:
 def test_a_registry_fills_the_lock_file_in(tmp_path: Path) -> None:
     environment = lock(tmp_path, f"echo {DIGEST}")
 
-    assert run("scripts/lock-images", "--check", **environment).returncode
-    assert run("scripts/lock-images", **environment).returncode == 0
-    assert run("scripts/lock-images", "--check", **environment).returncode == 0
+    assert run(
+        "scripts/lock-images", "--check", environment=environment
+    ).returncode
+    assert run("scripts/lock-images", environment=environment).returncode == 0
+    assert (
+        run(
+            "scripts/lock-images", "--check", environment=environment
+        ).returncode
+        == 0
+    )
     assert (tmp_path / "images.lock").read_text() == (
         f"# said\nbase docker.io/library/debian:bookworm-slim {DIGEST}\n"
     )
@@ -168,7 +180,7 @@ def test_a_registry_that_fails_changes_nothing(
     environment = lock(tmp_path, answer)
     before = (tmp_path / "images.lock").read_text()
 
-    result = run("scripts/lock-images", **environment)
+    result = run("scripts/lock-images", environment=environment)
 
     assert result.returncode != 0
     assert (tmp_path / "images.lock").read_text() == before

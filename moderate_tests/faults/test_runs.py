@@ -108,6 +108,7 @@ def test_a_killed_supervisor_leaves_nothing_and_is_replaced(
     assert aftermath.live.state(aftermath.supervisor) is State.DONE
 
 
+@pytest.mark.full
 def test_runs_that_died_with_the_code_server_do_not_fill_the_queue(
     live: Live,
 ) -> None:

@@ -438,9 +438,11 @@ SELECT * FROM work_item WHERE kind = %(kind)s AND key = %(key)s;
 
 
 -- name: known_keys
--- Which of some keys are items already, tombstones included.
-SELECT key FROM work_item
- WHERE kind = %(kind)s AND key = ANY(%(keys)s);
+-- Which of some keys are items already, tombstones included. A join, so that
+-- each key is looked up: a prepared statement compares = ANY(keys) with every
+-- item of the kind.
+SELECT item.key FROM unnest(%(keys)s::text[]) AS asked (key)
+  JOIN work_item AS item ON item.kind = %(kind)s AND item.key = asked.key;
 
 
 -- name: audit_of

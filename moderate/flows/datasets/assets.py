@@ -188,7 +188,7 @@ def _collect(
     shelves = _shelves(dataset, platform_api)
     shelves.look()
     present = {each.id: each.sha256_hash for each in shelves.objects}
-    folder = work_folder.begin(_root(), dataset.name, context.run_id)
+    folder = work_folder.begin(_root(), dataset.name, context.run.run_id)
     try:
         collected = Collector(
             dataset,
@@ -241,8 +241,9 @@ def _require_flow() -> None:
 
 
 def _is_selected(context: AssetExecutionContext, key: AssetKey) -> bool:
+    # None and empty both mean the whole job.
     selection = context.run.asset_selection
-    return selection is None or key in selection
+    return not selection or key in selection
 
 
 @contextmanager

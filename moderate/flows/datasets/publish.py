@@ -60,7 +60,6 @@ class Publisher:
         shelves: The dataset's assets.
         memory: What was uploaded before.
         say: Takes lines of progress.
-        pause: Seconds before an upload is tried a second time.
     """
 
     def __init__(
@@ -69,12 +68,10 @@ class Publisher:
         memory: DatasetObjects,
         *,
         say: Callable[[str], None],
-        pause: float = PAUSE_SECONDS,
     ) -> None:
         self._shelves = shelves
         self._memory = memory
         self._say = say
-        self._pause = pause
         self._uploaded: dict[str, int] = {}
         self._adopted: list[str] = []
 
@@ -170,7 +167,7 @@ class Publisher:
             except TemporaryError as error:
                 if attempt == ATTEMPTS - 1:
                     raise
-                pause = self._pause * 2**attempt
+                pause = PAUSE_SECONDS * 2**attempt
                 self._say(f"{file.path}: {error}; once more in {pause:g} s")
                 time.sleep(pause)
         raise AssertionError  # the last attempt returns or raises

@@ -34,7 +34,6 @@ class Shelves:
         api: The platform.
         api_url: Its base URL, which is in the assets' uuids.
         dataset: The dataset.
-        most: Objects that an asset may have.
     """
 
     def __init__(
@@ -42,13 +41,10 @@ class Shelves:
         api: PlatformApi,
         api_url: str,
         dataset: Dataset,
-        *,
-        most: int = MOST_OBJECTS,
     ) -> None:
         self._api = api
         self._api_url = api_url
         self._dataset = dataset
-        self._most = most
         self.assets: list[Asset] = []
         self.objects: list[AssetObject] = []
 
@@ -92,7 +88,7 @@ class Shelves:
         """
         self.ensure_first()
         for asset in self.assets:
-            if self._count(asset) < self._most or self._make_room(asset):
+            if self._count(asset) < MOST_OBJECTS or self._make_room(asset):
                 return asset
         return self._begin_next()
 

@@ -33,6 +33,7 @@ from moderate.flows.matrix_profile.sensor import (
     matrix_profile_reconcile_sensor,
 )
 from moderate.flows.user_dids import kinds as user_dids
+from moderate.flows.user_dids.assets import keycloak_users_count
 from moderate.flows.user_dids.job import (
     propagate_new_user_to_trust_services_job,
 )
@@ -77,7 +78,7 @@ def build_defs(**overrides: Any) -> Definitions:
     }
     data_services = catalogue.jobs()
     return Definitions(
-        assets=dataset_assets,
+        assets=[keycloak_users_count, *dataset_assets],
         jobs=[
             matrix_profile_job,
             platform_job_results_job,

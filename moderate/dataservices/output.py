@@ -128,7 +128,8 @@ def without_formulas(batch: pa.RecordBatch) -> pa.RecordBatch:
     is_number = text.str.contains(_PLAIN_NUMBER)
     safe = pl.when(runs & ~is_number).then(pl.concat_str(pl.lit("'"), text))
     rows = frame(batch).with_columns(safe.otherwise(text).name.keep())
-    return next(iter(rows.to_arrow(compat_level=None).to_batches()), batch)
+    made = rows.to_arrow().combine_chunks().to_batches()
+    return made[0] if made else batch
 
 
 def export(

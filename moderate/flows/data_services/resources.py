@@ -94,14 +94,16 @@ class ScratchResource(ConfigurableResource[None]):
     _lock: IO[Any] | None = PrivateAttr(default=None)
     _folder: Path | None = PrivateAttr(default=None)
 
-    def setup_for_execution(self, context: InitResourceContext) -> None:
+    def setup_for_execution(
+        self, context: InitResourceContext  # noqa: ARG002  # as the base
+    ) -> None:
         """Make the folder; those of killed runs go."""
         chosen = process_settings().data_services.scratch_dir
         base = Path(chosen or tempfile.gettempdir())
         base.mkdir(parents=True, exist_ok=True)
         for lock in base.glob(f"{PREFIX}*.lock"):
             _remove_if_dead(lock)
-        path = base / f"{PREFIX}{context.run_id}-{uuid4().hex[:8]}"
+        path = base / f"{PREFIX}{uuid4().hex}"
         self._lock = path.with_name(f"{path.name}.lock").open("w")
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         path.mkdir(mode=0o700)

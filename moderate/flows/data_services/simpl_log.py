@@ -127,6 +127,26 @@ def _level(record: logging.LogRecord) -> str:
     return _LEVELS.get(record.levelname, record.levelname)
 
 
+class _Appending(logging.Handler):
+    """Appends each line by itself: nobody tells a logger that its run ended.
+
+    A line that can't be written (a full disk) does not end the run.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Append a record's line."""
+        line = self.format(record) + "\n"
+        try:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(line)
+        except OSError:
+            self.handleError(record)
+
+
 def handler_for(
     folder: Path, run_id: str, default_operation: str | None
 ) -> logging.Handler:
@@ -137,12 +157,12 @@ def handler_for(
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        made = logging.FileHandler(
-            folder / f"simpl_run_{run_id}.json", encoding="utf-8"
-        )
+        path = folder / f"simpl_run_{run_id}.json"
+        path.touch()
     except OSError as error:
         msg = f"log_dir {str(folder)!r}: {error.strerror}"
         raise SettingsError(msg) from None
+    made = _Appending(path)
     made.setFormatter(SimplFormatter(run_id, default_operation))
     return made
 

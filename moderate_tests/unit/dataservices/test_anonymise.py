@@ -93,7 +93,7 @@ def judged(table: Table) -> pd.DataFrame:
     return frame.assign(ill=frame["ill"].astype(int))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=20)
 @given(
     rows=TABLES,
     k=st.integers(1, 6),
@@ -116,7 +116,7 @@ def test_k_holds_or_nothing_is_written(
             assert kept == [i for i in order if i in set(kept)]
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=20)
 @given(
     rows=TABLES,
     wanted=st.sampled_from([1, 2, 3]),
@@ -140,12 +140,13 @@ def test_l_holds_or_nothing_is_written(
             entropy = report.reached.entropy_l
             assert entropy is not None
             judge = anonymity.entropy_l_diversity(frame, list(QIS), ["ill"])
-            assert judge <= entropy + 1e-6 < judge + 1 + 1e-6
+            # The judge rounds down.
+            assert judge - 1e-6 <= entropy <= judge + 1 + 1e-6
             got = entropy if diversity is Diversity.ENTROPY else distinct
             assert got >= wanted - 1e-6
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=20)
 @given(
     rows=TABLES,
     t=st.sampled_from([0.05, 0.2, 0.5]),
@@ -191,7 +192,7 @@ def brute_force(folder: Path, rows: Rows, request: Request) -> float | None:
     return None if math.isinf(best) else best
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=20)
 @given(
     rows=TABLES,
     k=st.integers(2, 5),

@@ -1,0 +1,1 @@
+"""The data services as Dagster jobs."""

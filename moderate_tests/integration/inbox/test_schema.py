@@ -90,6 +90,7 @@ PARAMETER_TYPES = {
     "value": "jsonb",
     "version": "bigint",
     "wanted": "bigint",
+    "share": "bigint",
     "who": "text",
     "why": "text",
 }

@@ -201,6 +201,7 @@ def test_the_start_goes_from_images_to_services_to_charts(
         ("wait", "deployment", "moderate-platform"),
         ("upgrade --install openmetadata", "--version 1.13.1", "--wait"),
         ("upgrade --install dagster", "--version 1.13.27", "--wait"),
+        ("exec", "moderate inbox migrate"),
     ]
     places = [lines.index(machine.line(*step)) for step in steps]
     assert places == sorted(places)

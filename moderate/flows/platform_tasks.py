@@ -31,29 +31,22 @@ from concurrent.futures import (
 )
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol
 
 from moderate.clients.http import HttpTemporaryError
 from moderate.clients.platform_api import PlatformApi
 from moderate.clients.platform_models import Task, TaskStarted, TaskState
 from moderate.errors import ModerateError, TemporaryError
+from moderate.flows.api_sight import ApiAwayError, Sight, answers
+from moderate.flows.errands import PEER, Bounds, Errand, Gone, There
 from moderate.flows.task_errors import AskAgain, NeedsDid, meaning_of
 from moderate.flows.task_report import Report, What
+from moderate.flows.task_slots import Slots
 from moderate.flows.work import keep_trying
 from moderate.inbox.admin import find_item
-from moderate.inbox.database import InboxUnavailableError, transaction
+from moderate.inbox.database import transaction
 from moderate.inbox.lease import Ended, Lease
 from moderate.inbox.model import Json, State, WorkItem
-from moderate.inbox.slots import (
-    free_slots,
-    keep_slots,
-    share_of,
-    take_slots,
-)
 from moderate.redaction import Redactor
-
-PEER = "platform api"
-"""Whose slots are counted; kinds of items name it (``Kind.peer``)."""
 
 CALLERS = 4
 """Threads that carry calls: one that is slow must not stop the others."""
@@ -63,9 +56,6 @@ LONGEST_WAIT = 5.0
 GROWTH = 1.5
 """Seconds between two looks at a task, and their growth."""
 
-SLOT_PAUSE = 0.25
-"""Seconds between two questions for a free slot."""
-
 LONGEST_NAP = 1.0
 
 MOST_ASKS = 3
@@ -74,67 +64,10 @@ MOST_ASKS = 3
 CALL_MARGIN = timedelta(seconds=30)
 """What a slot outlives the wait for its task: the calls take time too."""
 
-LONGEST_PAUSE = 30.0
-"""Seconds between two looks whether the API is back."""
-
-AWAY_PATIENCE = 600.0
-"""Seconds that a run waits for an API that is away."""
-
-PROBE_TASK = 1
-"""Read to see whether gateway, Keycloak, API and its database work."""
-
 _CONFLICT = 409
 
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class There:
-    """The effect is there already."""
-
-    outcome: Json
-
-
-@dataclass(frozen=True)
-class Gone:
-    """What was asked for does not exist any more: nothing is left to do."""
-
-    why: str
-
-
-class Errand(Protocol):
-    """What is asked of the API for the items of one kind."""
-
-    awaits: str | None
-    """Kind of the items that see to a user's DID, where one is needed."""
-
-    def ask(self, item: WorkItem) -> TaskStarted | There | Gone:
-        """Ask the API; must be harmless to repeat."""
-        ...
-
-    def outcome(self, task: Task) -> Json:
-        """Return what the inbox keeps of a task that succeeded."""
-        ...
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """How far a batch may go.
-
-    Attributes:
-        in_flight: Tasks in flight over all flows and runs.
-        timeout: How long a task is waited for.
-        limit: After how long the API itself gives a task up.
-    """
-
-    in_flight: int
-    timeout: timedelta
-    limit: timedelta
-
-
-class ApiAwayError(TemporaryError):
-    """The API does not answer, whatever it is asked."""
 
 
 @dataclass(eq=False)
@@ -152,42 +85,6 @@ class _Trip:
     @property
     def seconds(self) -> float:
         return time.monotonic() - self.begun
-
-
-class _Sight:
-    """Whether the API answers, and when to look again if it does not."""
-
-    def __init__(self) -> None:
-        self.lost: float | None = None
-        self.away_last = 0.0
-        self.quiet_until = 0.0
-        self._pause = 0.0
-
-    @property
-    def is_lost(self) -> bool:
-        return self.lost is not None
-
-    def lose(self, error: Exception) -> None:
-        """Note a call that failed whatever it asked for.
-
-        Raises:
-            ApiAwayError: The API has been away for too long.
-        """
-        now = self.away_last = time.monotonic()
-        if self.lost is None:
-            self.lost = now
-        if now >= self.quiet_until:
-            self._pause = min(max(1.0, 2 * self._pause), LONGEST_PAUSE)
-            self.quiet_until = now + self._pause
-            _log.warning("paused for %.0f s: %s", self._pause, error)
-        if now - self.lost > AWAY_PATIENCE:
-            msg = f"given up after {AWAY_PATIENCE:.0f} s: {error}"
-            raise ApiAwayError(msg)
-
-    def find(self) -> None:
-        """Note a call that was answered."""
-        self.lost = None
-        self._pause = self.quiet_until = 0.0
 
 
 class TaskBatch:
@@ -222,10 +119,11 @@ class TaskBatch:
         self._waiting = deque(lease.items)
         self._trips: list[_Trip] = []
         self._calls: dict[Future[object], _Trip] = {}
-        self._free: list[int] = []
         self._asks: Counter[int] = Counter()
-        self._sight = _Sight()
-        self._next_slots = 0.0
+        self._sight = Sight()
+        self._slots = Slots(
+            lease, PEER, bounds.in_flight, bounds.timeout + CALL_MARGIN
+        )
         self._pool = ThreadPoolExecutor(CALLERS, "platform-api")
 
     def work(self) -> None:
@@ -242,7 +140,7 @@ class TaskBatch:
                 self._start()
                 self._send()
                 self._receive()
-            self._exchange(wanted=0)
+            self._slots.exchange()
         finally:
             self._pool.shutdown(wait=False, cancel_futures=True)
 
@@ -256,30 +154,26 @@ class TaskBatch:
         under_way = [t for t in self._trips if t.task_id or t in called]
         self._lease.release([trip.item for trip in under_way], delay=delay)
         self._lease.release()
-        self._free += [
-            trip.slot for trip in self._trips if trip not in under_way
-        ]
         for trip in self._trips:
+            if trip not in under_way:
+                self._slots.give(trip.slot)
             self.report.add(trip.item, What.BACK, trip.seconds)
         for item in self._waiting:
             self.report.add(item, What.BACK, 0)
-        self._exchange(wanted=0)
+        self._slots.exchange()
 
     # Slots, and what they are for
 
     def _start(self) -> None:
         """Begin as many items as there are slots for."""
-        wanted = self._wanted()
-        if not (wanted or self._free):
-            return
-        slots = self._exchange(wanted)
+        slots = self._slots.exchange(self._wanted())
         if not slots:
             return
         items = [self._waiting.popleft() for _ in slots]
         try:
             keep_trying(self._lease.begin)(items)
         except BaseException:
-            self._free += slots
+            self._slots.give(*slots)
             self._waiting.extendleft(reversed(items))
             raise
         now = time.monotonic()
@@ -290,40 +184,12 @@ class TaskBatch:
 
     def _wanted(self) -> int:
         now = time.monotonic()
-        if now < max(self._next_slots, self._sight.quiet_until):
+        if now < max(self._slots.next_try, self._sight.quiet_until):
             return 0
         if self._sight.is_lost:
             return 0 if self._trips else min(1, len(self._waiting))
         room = self._bounds.in_flight - len(self._trips)
         return min(room, len(self._waiting))
-
-    def _exchange(self, wanted: int) -> list[int]:
-        """Give back the slots of what is over, and take others."""
-        if not (wanted or self._free):
-            return []
-        kinds = [k.name for k in self._lease.kinds.values() if k.peer == PEER]
-        taken: list[int] = []
-        try:
-            with transaction(self._lease.where) as conn:
-                free_slots(conn, self._free)
-                if wanted:
-                    taken += take_slots(
-                        conn,
-                        peer=PEER,
-                        holder=f"batch {self._lease.batch_id}",
-                        wanted=wanted,
-                        bound=self._bounds.in_flight,
-                        share=share_of(conn, kinds, self._bounds.in_flight),
-                        life=self._bounds.timeout + CALL_MARGIN,
-                    )
-        except InboxUnavailableError as error:
-            _log.warning("no slots: %s", error)
-            taken = []
-        else:
-            self._free = []
-        if len(taken) < wanted:
-            self._next_slots = time.monotonic() + SLOT_PAUSE
-        return taken
 
     # Calls
 
@@ -347,7 +213,7 @@ class TaskBatch:
         try:
             return self._errand.ask(trip.item)
         except TemporaryError as error:
-            if _status(error) != _CONFLICT and not self._answers():
+            if _status(error) != _CONFLICT and not answers(self._api):
                 raise ApiAwayError(self._said(error)) from error
             raise
 
@@ -357,14 +223,6 @@ class TaskBatch:
         except ModerateError as error:
             # Whatever it is, it is no fault of the item.
             raise ApiAwayError(self._said(error)) from error
-
-    def _answers(self) -> bool:
-        """Say whether the API does what it always can."""
-        try:
-            self._api.get_task(PROBE_TASK)
-        except ModerateError:
-            return False
-        return True
 
     def _receive(self) -> None:
         """Wait until there is something to do, and hear what calls say."""
@@ -382,7 +240,7 @@ class TaskBatch:
         called = self._called()
         times = [t.due for t in self._trips if t not in called]
         if self._waiting and not self._calls:
-            times.append(self._next_slots)
+            times.append(self._slots.next_try)
         if self._sight.is_lost:
             times = [max(at, self._sight.quiet_until) for at in times]
         soonest = min(times, default=now + LONGEST_NAP)
@@ -483,12 +341,8 @@ class TaskBatch:
             self._again(trip, TemporaryError(msg))
             return
         rest = max(self._bounds.limit - timedelta(seconds=late), timedelta())
-        keep_trying(self._keep)(trip.slot, rest)
+        self._slots.keep(trip.slot, rest)
         self._failed(trip, TemporaryError(msg, delay=rest), keep=True)
-
-    def _keep(self, slot: int, life: timedelta) -> None:
-        with transaction(self._lease.where) as conn:
-            keep_slots(conn, [slot], life)
 
     def _lost_sight(self, trip: _Trip, error: ApiAwayError) -> None:
         self._sight.lose(error)
@@ -499,7 +353,7 @@ class TaskBatch:
 
     def _back_in_line(self, trip: _Trip) -> None:
         self._trips.remove(trip)
-        self._free.append(trip.slot)
+        self._slots.give(trip.slot)
         self._waiting.appendleft(trip.item)
 
     def _again(self, trip: _Trip, error: Exception) -> None:
@@ -533,7 +387,7 @@ class TaskBatch:
     ) -> None:
         self._trips.remove(trip)
         if not keep:
-            self._free.append(trip.slot)
+            self._slots.give(trip.slot)
         self.report.add(trip.item, what, trip.seconds, note)
 
     def _said(self, error: Exception) -> str:

@@ -20,6 +20,7 @@ from moderate.definitions import build_defs
 from moderate.flows.asset_proofs import sensor
 from moderate.flows.asset_proofs.job import ProofErrand
 from moderate.flows.platform_tasks import TaskBatch
+from moderate.flows.task_slots import Slots
 from moderate.flows.user_dids.job import DidErrand
 from moderate.inbox.lease import Lease
 from moderate.inbox.store import Inbox
@@ -52,7 +53,7 @@ IN_TICKS = {
 IN_RUNS = {
     "not-bound": before("bind", Inbox),
     "bound": after("bind", Inbox),
-    "slots-taken": after("_exchange", TaskBatch),
+    "slots-taken": after("exchange", Slots),
     "begun": after("begin", Lease),
     "to-be-asked": before("ask", DidErrand, ProofErrand),
     "asked": after("ask", DidErrand, ProofErrand),

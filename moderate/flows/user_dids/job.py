@@ -12,7 +12,7 @@ from dagster import (
 from moderate.clients.platform_api import DidExists, PlatformApi
 from moderate.clients.platform_models import Task, TaskStarted
 from moderate.flows import tags
-from moderate.flows.platform_tasks import Gone, There
+from moderate.flows.errands import Gone, There
 from moderate.flows.task_run import carry_out
 from moderate.flows.ticks import run_request
 from moderate.flows.user_dids.kinds import USER_DID

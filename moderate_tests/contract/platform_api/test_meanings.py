@@ -2,7 +2,7 @@
 
 import uuid
 
-from moderate.flows.platform_tasks import PROBE_TASK
+from moderate.flows.api_sight import PROBE_TASK
 from moderate.flows.task_errors import (
     AskAgain,
     Failed,

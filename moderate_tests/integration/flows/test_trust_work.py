@@ -259,7 +259,7 @@ def test_both_flows_together_stay_within_the_bound(trust: Trust) -> None:
 
 
 def test_a_run_that_lost_its_batch_ends_without_effects(trust: Trust) -> None:
-    trust.service.faults(task_seconds=2)
+    trust.service.faults(task_seconds=30)
     trust.add_users(*(f"user-{number}" for number in range(20)))
     (wanted,) = trust.dispatch()
 
@@ -281,7 +281,7 @@ def test_a_run_that_lost_its_batch_ends_without_effects(trust: Trust) -> None:
 
 
 def test_a_cancelled_run_gives_its_items_back_uncounted(trust: Trust) -> None:
-    trust.service.faults(task_seconds=2)
+    trust.service.faults(task_seconds=30)
     trust.add_users(*(f"user-{number}" for number in range(20)))
     (wanted,) = trust.dispatch()
     instance = trust.service.instance

@@ -118,16 +118,25 @@ def replace_columns(
     return pa.RecordBatch.from_arrays(arrays, names=names)
 
 
+def _escaped(name: str) -> pl.Expr:
+    text = pl.col(name)
+    runs = text.str.contains(FORMULA.pattern)
+    is_number = text.str.contains(_PLAIN_NUMBER)
+    quoted = (pl.lit("'") + text).alias(name)
+    return pl.when(runs & ~is_number).then(quoted).otherwise(text)
+
+
 def without_formulas(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Put a ``'`` before each text that a spreadsheet would run.
 
     A plain number such as ``-3`` is none.
     """
-    text = pl.selectors.string()
-    runs = text.str.contains(FORMULA.pattern)
-    is_number = text.str.contains(_PLAIN_NUMBER)
-    safe = pl.when(runs & ~is_number).then(pl.concat_str(pl.lit("'"), text))
-    rows = frame(batch).with_columns(safe.otherwise(text).name.keep())
+    rows = frame(batch)
+    rows = rows.with_columns(
+        _escaped(name)
+        for name, kind in rows.schema.items()
+        if kind.is_(pl.String)
+    )
     made = rows.to_arrow().combine_chunks().to_batches()
     return made[0] if made else batch
 

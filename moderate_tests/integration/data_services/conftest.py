@@ -97,12 +97,12 @@ def metadata_of(result: ExecuteInProcessResult, step: str) -> dict[str, Any]:
         for e in result.all_events
         if e.is_successful_output and e.step_key == step
     ]
-    found = event.step_output_data.metadata.items()
+    found: dict[str, Any] = dict(event.step_output_data.metadata)
     return {
         name: (
             value
             if isinstance(value, TableMetadataValue)
             else getattr(value, "value", value)
         )
-        for name, value in found
+        for name, value in found.items()
     }

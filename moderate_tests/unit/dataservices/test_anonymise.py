@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycanon import anonymity
 
-from moderate.dataservices import anonymise as anonymising
+from moderate.dataservices import rules
 from moderate.dataservices.anonymise import Report, anonymise
 from moderate.dataservices.encoding import encode
 from moderate.dataservices.errors import DataError, GuaranteeError
@@ -298,7 +298,7 @@ def test_a_failed_check_leaves_no_output(
 ) -> None:
     """Whatever the search says: what it wrote is judged anew."""
     monkeypatch.setattr(
-        anonymising.KAnonymity,
+        rules.KAnonymity,
         "failing",
         lambda _, classes: np.zeros(len(classes.sizes), dtype=np.bool_),
     )

@@ -34,6 +34,7 @@ OPENMETADATA = [
 # What the matrix profile container runs; it needs nothing of the worker.
 MATRIX_PROFILE = [
     "boto3>=1.41,<2",
+    "jinja2>=3.1,<4",
     "numba>=0.60",
     "numpy>=2.2,<2.5",
     "pyarrow>=18",

@@ -1,8 +1,10 @@
 """Jobs: one in ten seconds, announced once, ended by the last word."""
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
+import httpx
 import pytest
 
 from moderate_tests.contract.platform_api.labels import covers
@@ -27,10 +29,33 @@ def job_body(scene: Scene) -> dict[str, Any]:
     return {"job_type": "matrix_profile", "arguments": arguments}
 
 
+@dataclass(frozen=True)
+class Posted:
+    """What was answered before any test could change the job.
+
+    Attributes:
+        job: The answer to the post.
+        read: The job as it was then read.
+        again: The answer to a second post at once.
+    """
+
+    job: Any
+    read: Any
+    again: httpx.Response
+
+
 @pytest.fixture(scope="module")
-def job(peer: Peer, scene: Scene) -> Any:
+def posted(peer: Peer, scene: Scene) -> Posted:
+    """The owner's job, just posted."""
+    job = peer.post(OWNER, "/job", json=job_body(scene))
+    again = peer.ask(OWNER, "POST", "/job", json=job_body(scene))
+    return Posted(job, peer.get(ADMIN, f"/job/{job['id']}"), again)
+
+
+@pytest.fixture(scope="module")
+def job(posted: Posted) -> Any:
     """The owner's job."""
-    return peer.post(OWNER, "/job", json=job_body(scene))
+    return posted.job
 
 
 def patch(peer: Peer, job: Any, body: dict[str, Any]) -> Any:
@@ -39,7 +64,7 @@ def patch(peer: Peer, job: Any, body: dict[str, Any]) -> Any:
 
 @covers("job.create", "job.read", "job.create.debounced")
 def test_a_job_is_open_until_it_is_told_otherwise(
-    peer: Peer, scene: Scene, job: Any
+    posted: Posted, scene: Scene
 ) -> None:
     expected = job_body(scene) | {
         "id": "<int>",
@@ -49,13 +74,10 @@ def test_a_job_is_open_until_it_is_told_otherwise(
         "creator_username": scene["owner"],
         "extended_results": None,
     }
-    assert not list(differences(expected, job))
-    assert peer.get(ADMIN, f"/job/{job['id']}") == job
-
-    too_soon = peer.ask(OWNER, "POST", "/job", json=job_body(scene))
-
-    assert too_soon.status_code == 400
-    assert too_soon.json() == {
+    assert not list(differences(expected, posted.job))
+    assert posted.read == posted.job
+    assert posted.again.status_code == 400
+    assert posted.again.json() == {
         "detail": "Not allowed to create job. Please try again later."
     }
 

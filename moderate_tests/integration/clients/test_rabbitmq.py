@@ -321,7 +321,7 @@ def test_a_broker_that_falls_silent_holds_no_operation_up(
             proxy.hold()
             channel.take(queue, limit=10, deadline_seconds=0)
 
-    with pytest.raises(TemporaryError, match=r"no answer to .* in 2\.0 s"):
+    with pytest.raises(TemporaryError, match=r"no answer to .* in 2 s"):
         take()
 
 

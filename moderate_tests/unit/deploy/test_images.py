@@ -3,8 +3,10 @@
 ``moderate_tests/integration/test_images.py`` builds.
 """
 
+import ast
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -86,6 +88,34 @@ def test_the_analysis_needs_nothing_of_dagster() -> None:
     assert result.returncode == 0, result.stderr
     assert "numba" in result.stdout
     assert "dagster" not in result.stdout
+
+
+def imported(package: Path) -> set[str]:
+    """Return the top modules that a package's files import."""
+    found = set()
+    for file in package.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {each.name.split(".")[0] for each in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                found.add(node.module.split(".")[0])
+    return found
+
+
+def test_the_analysis_image_has_all_that_the_analysis_imports() -> None:
+    """What others bring along here is not there: it has no Dagster."""
+    ours = imported(ROOT / "moderate" / "workloads" / "matrix_profile")
+    result = run(
+        "python3",
+        "scripts/image_requirements.py",
+        "matrix-profile",
+        environment={"PATH": path()},
+    )
+    asked = set(re.findall(r"^\w+", result.stdout, re.MULTILINE))
+    # boto3 brings these two; the third is for the type checker.
+    brought = {"botocore", "urllib3", "mypy_boto3_s3"}
+
+    assert ours - sys.stdlib_module_names - {"moderate"} <= asked | brought
 
 
 def test_an_extra_that_does_not_exist_is_refused() -> None:

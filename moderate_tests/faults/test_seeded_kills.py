@@ -1,8 +1,10 @@
 """Hundreds of kills, of whatever there is, while jobs flow.
 
 Environment variables: ``FAULTS_SEED`` (repeats the choices of another time),
-``FAULTS_KILLS`` (100), ``FAULTS_MINUTES`` (the most that the kills take, 12)
-and ``FAULTS_WRITE`` (not empty: write the result into ``docs/faults.md``).
+``FAULTS_KILLS`` (100), ``FAULTS_MINUTES`` (the most that the kills take, 12),
+``FAULTS_SILENCE`` (seconds until a silent run is given up, 15; a machine on
+which runs take longer than that to start needs more) and ``FAULTS_WRITE``
+(not empty: write the result into ``docs/faults.md``).
 """
 
 import os

@@ -217,6 +217,8 @@ class Webserver(DagsterPart):
             ).json()
         except (httpx.TransportError, ValueError):
             return 0.0
+        if not answer.get("data"):
+            return 0.0  # Its own storage may be down.
         health = answer["data"]["instance"]["daemonHealth"]
         return float(health["daemonStatus"]["lastHeartbeatTime"] or 0)
 

@@ -5,14 +5,24 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import code_location, intake, latency, matrix_profile, trust
+from benchmarks import (
+    code_location,
+    datasets,
+    intake,
+    latency,
+    matrix_profile,
+    trust,
+    users,
+)
 from benchmarks.report import Row, Suite, machine, markdown
 
 SUITES = (
     Suite("code-location", code_location.measure),
+    Suite("datasets", datasets.measure),
     Suite("intake", intake.measure),
     Suite("latency", latency.measure),
     Suite("trust", trust.measure),
+    Suite("users", users.measure),
     Suite("matrix-profile", matrix_profile.measure),
 )
 

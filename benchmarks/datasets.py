@@ -19,10 +19,15 @@ from time import perf_counter
 from typing import Any
 
 from benchmarks.report import Row
+from moderate.flows.datasets.collect import Collector, Known
+from moderate.flows.datasets.facts import Collected
+from moderate.flows.datasets.sources import Dataset
+from moderate.inbox.dataset_objects import DatasetObject
 
 HOURS, METERS = 17_544, 1_580
 LARGE_ROWS, LARGE_COLUMNS = 6_000_000, 50
 PATTERNS = 97
+FILES = 50
 MIB = 1024 * 1024
 
 _OURS = """
@@ -145,12 +150,87 @@ def _large(folder: Path) -> Iterator[Row]:
     )
 
 
+def _collect(folder: Path, name: str, known: Known) -> Collected:
+    dataset = Dataset(
+        "bench", "bench", "", (folder / "origin").as_uri(), "main", ("*.csv",)
+    )
+    work = folder / name
+    work.mkdir()
+    return Collector(
+        dataset, dataset.url, work, known, timeout=600, say=lambda _: None
+    ).collect()
+
+
+def _known(collected: Collected) -> Known:
+    """Return what is remembered once all of it is on the platform."""
+    return {
+        (file.path, output.format): DatasetObject(
+            dataset=collected.dataset,
+            path=file.path,
+            format=output.format,
+            made_of=file.made_of,
+            content_hash=file.content_hash,
+            object_hash=output.sha256,
+            commit_id=collected.commit,
+            asset_id=1,
+            object_id=1,
+            size_bytes=output.size_bytes,
+            row_count=file.rows,
+            columns=[list(pair) for pair in file.columns],
+        )
+        for file in collected.converted
+        for output in file.outputs
+    }
+
+
+def _git(folder: Path, *arguments: str) -> None:
+    who = ("-c", "user.name=b", "-c", "user.email=b@example.org")
+    subprocess.run(
+        ["git", *who, *arguments],
+        cwd=folder / "origin",
+        check=True,
+        capture_output=True,
+    )
+
+
+def _again(folder: Path) -> Iterator[Row]:
+    origin = folder / "origin"
+    origin.mkdir()
+    for number in range(FILES):
+        write_meters(origin / f"{number:02}.csv", HOURS, 10)
+    _git(folder, "init", "--initial-branch=main")
+    _git(folder, "config", "uploadpack.allowFilter", "true")
+    _git(folder, "config", "uploadpack.allowAnySHA1InWant", "true")
+    _git(folder, "add", "--all")
+    _git(folder, "commit", "--message", "data")
+    known = _known(_collect(folder, "first", {}))
+    begun = perf_counter()
+    second = _collect(folder, "second", known)
+    wall = perf_counter() - begun
+    yield Row(
+        f"{FILES} files, nothing changed",
+        f"{wall:.2f} s, {2 * len(second.converted)} uploads",
+        "seconds, 0 uploads",
+    )
+    write_meters(origin / "07.csv", HOURS, 11)
+    _git(folder, "commit", "--all", "--message", "more")
+    begun = perf_counter()
+    third = _collect(folder, "third", known)
+    wall = perf_counter() - begun
+    names = ", ".join(file.path for file in third.converted)
+    yield Row(
+        f"1 of {FILES} files changed",
+        f"{wall:.2f} s, fetched and converted: {names}",
+        "that file alone",
+    )
+
+
 def measure() -> Sequence[Row]:
     """Measure the conversions, each in a fresh process."""
     begun = perf_counter()
     with tempfile.TemporaryDirectory(prefix="moderate-bench-") as name:
         folder = Path(name)
-        rows = [*_wide(folder)]
+        rows = [*_wide(folder), *_again(folder)]
         if os.environ.get("BENCH_LARGE"):
             rows += _large(folder)
     print(f"{perf_counter() - begun:.0f} s in all", file=sys.stderr)

@@ -104,7 +104,7 @@ class Image:
         )
 
 
-def opened(target: str, name: str) -> Iterator[Image]:
+def opened(target: str) -> Iterator[Image]:
     """Build and mount an image."""
     built = subprocess.run(
         [ROOT / "scripts" / "build-images", target],
@@ -120,7 +120,7 @@ def opened(target: str, name: str) -> Iterator[Image]:
         timeout=BUILD_SECONDS,
     )
     assert built.returncode == 0, built.stderr
-    image = f"localhost/{name}:{VERSION}"
+    image = f"localhost/moderate/{target}:{VERSION}"
     inspected = json.loads(buildah("inspect", "--type", "image", image))
     container = buildah("from", "--pull-never", image)
     try:
@@ -132,12 +132,12 @@ def opened(target: str, name: str) -> Iterator[Image]:
 
 @pytest.fixture(scope="module")
 def analysis() -> Iterator[Image]:
-    yield from opened("matrix-profile", "moderate-matrix-profile")
+    yield from opened("matrix-profile")
 
 
 @pytest.fixture(scope="module")
 def worker() -> Iterator[Image]:
-    yield from opened("worker", "moderate")
+    yield from opened("worker")
 
 
 @pytest.mark.services

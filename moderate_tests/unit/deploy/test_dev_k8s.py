@@ -194,7 +194,7 @@ def test_the_start_goes_from_images_to_services_to_charts(
     assert result.returncode == 0, result.stderr
     lines = machine.lines
     steps = [
-        ("docker push", "localhost:5000/moderate:1.2.3"),
+        ("docker push", "localhost:5000/moderate/worker:1.2.3"),
         ("namespace.yaml",),
         ("create --filename -",),
         ("apply --filename -",),

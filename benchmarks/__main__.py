@@ -19,6 +19,7 @@ from benchmarks.report import Row, Suite, machine, markdown
 SUITES = (
     Suite("code-location", code_location.measure),
     Suite("datasets", datasets.measure),
+    Suite("data-services", data_services.measure),
     Suite("intake", intake.measure),
     Suite("latency", latency.measure),
     Suite("trust", trust.measure),

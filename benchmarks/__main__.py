@@ -7,6 +7,7 @@ from pathlib import Path
 
 from benchmarks import (
     code_location,
+    data_services,
     datasets,
     intake,
     latency,

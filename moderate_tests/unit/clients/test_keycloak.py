@@ -171,3 +171,82 @@ def test_the_client_does_not_show_its_password(
     client: KeycloakAdminClient,
 ) -> None:
     assert "canary" not in repr(vars(client))
+
+
+ALICE = {"id": "1", "username": "alice", "createdTimestamp": 5}
+
+
+def test_a_page_of_users_is_asked_for_briefly(
+    server: Keycloak, client: KeycloakAdminClient
+) -> None:
+    nobody_knows_when = {"id": "2", "username": "b/ö", "enabled": False}
+    server.count = Reply(200, [ALICE, nobody_knows_when])
+    alice, other = client.list_users(20, 50)
+    assert (alice.username, alice.enabled, alice.created_at) == (
+        "alice",
+        True,
+        5,
+    )
+    assert (other.username, other.enabled, other.created_at) == (
+        "b/ö",
+        False,
+        0,
+    )
+    assert server.peer.seen[-1].query == {
+        "first": ["20"],
+        "max": ["50"],
+        "briefRepresentation": ["true"],
+    }
+
+
+@pytest.mark.parametrize(
+    "page", [{}, [{"id": "1"}], [{**ALICE, "createdTimestamp": "canary"}]]
+)
+def test_a_page_that_is_none_is_unreadable_and_not_empty(
+    server: Keycloak, client: KeycloakAdminClient, page: object
+) -> None:
+    server.count = Reply(200, page)
+    with pytest.raises(UnreadableAnswer) as caught:
+        client.list_users(0, 50)
+    assert "canary" not in str(caught.value), "it may be personal"
+
+
+@pytest.mark.parametrize(
+    ("version", "filters"),
+    [
+        ("26.5.6", False),
+        ("26.6.0", True),
+        ("26.10.1", True),
+        ("27.0.0.redhat-00001", True),
+        ("999.0.0-SNAPSHOT", True),
+        ("9.9.9", False),
+        ("unknown", False),
+    ],
+)
+def test_the_version_says_whether_the_server_filters(
+    server: Keycloak,
+    client: KeycloakAdminClient,
+    version: str,
+    *,
+    filters: bool,
+) -> None:
+    server.count = Reply(200, {"systemInfo": {"version": version}})
+    assert client.filters_by_creation() is filters
+
+
+@pytest.mark.parametrize(
+    "answer", [Reply(403, {"error": "no"}), Reply(200, {"a": 1})]
+)
+def test_an_account_that_may_not_see_the_version_has_no_filter(
+    server: Keycloak, client: KeycloakAdminClient, answer: Reply
+) -> None:
+    server.count = answer
+    assert not client.filters_by_creation()
+
+
+def test_a_version_that_cant_be_asked_for_now_is_not_a_no(
+    server: Keycloak, client: KeycloakAdminClient
+) -> None:
+    server.count = Reply(503, {"error": "starting"})
+    with pytest.raises(TemporaryError):
+        client.filters_by_creation()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rich.console import Group
 
+from moderate.local.demo import datasets
 from moderate.local.demo.matrix_profile import MatrixProfile
 from moderate.local.demo.part import Part, Say
 from moderate.local.demo.trust import EMULATOR, SETTINGS, Trust
@@ -24,7 +25,10 @@ POLL_SECONDS = 0.5
 def demo_stack(root: Path, reporter: Reporter | None = None) -> Stack:
     """Return the stack of the demo: some of its faults are on purpose."""
     return Stack(
-        root, reporter=reporter, emulator=EMULATOR, environment=SETTINGS
+        root,
+        reporter=reporter,
+        emulator=EMULATOR,
+        environment={**SETTINGS, **datasets.settings(root)},
     )
 
 
@@ -41,6 +45,7 @@ class Demo:
         self.matrix_profile = MatrixProfile(stack, say)
         self._parts: tuple[Part, ...] = (
             Trust(stack, say),
+            datasets.Datasets(stack, say),
             self.matrix_profile,
         )
 

@@ -85,15 +85,15 @@ class Ending:
         """
         self.cluster.delete(SECRETS, _name(job), {})
         why = reading.verdict_of(job)
-        uid = {"uid": job["metadata"]["uid"]}
         if why and why.reason is Reason.STOPPED:
+            uid = {"uid": job["metadata"]["uid"]}
             options = {**BACKGROUND, "preconditions": uid}
             with suppress(ConflictError):  # another Job of the same name
                 self.cluster.delete(JOBS, _name(job), options)
             return
         labels = {spec_of.PUT_AWAY: "true"}
         change = {
-            "metadata": {**uid, "labels": labels},
+            "metadata": {"labels": labels},
             "spec": {"ttlSecondsAfterFinished": int(ttl.total_seconds())},
         }
         self.cluster.patch(JOBS, _name(job), change)

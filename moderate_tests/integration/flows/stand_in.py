@@ -110,6 +110,12 @@ def tell_all_and_report() -> None:
     put_report()
 
 
+def a_while() -> None:
+    """Take some time, so that something can happen meanwhile."""
+    time.sleep(1.0)
+    put_report()
+
+
 BEHAVIOURS = {
     "report": put_report,
     "slow": slow,
@@ -117,6 +123,7 @@ BEHAVIOURS = {
     "bad": bad,
     "silent": silent,
     "fetch": fetch,
+    "a-while": a_while,
     "tell-all": tell_all,
     "tell-all-and-report": tell_all_and_report,
 }

@@ -3,7 +3,9 @@
 Forked from a process that has imported everything, so it begins at once.
 """
 
+import ctypes
 import os
+import signal
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -17,6 +19,8 @@ from moderate.resources import redactor
 from moderate.settings import process_settings
 from moderate_tests.integration.flows.kubernetes_service import COMMAND
 
+PR_SET_PDEATHSIG = 1
+
 
 def carry_out(
     values: Mapping[str, str],
@@ -25,7 +29,8 @@ def carry_out(
     tags: Mapping[str, str],
 ) -> None:
     """Execute one run with the settings that are given."""
-    os.setpgid(0, 0)
+    # Whatever ends the session ends the runs too.
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     os.environ.clear()
     os.environ.update(values)
     process_settings.cache_clear()

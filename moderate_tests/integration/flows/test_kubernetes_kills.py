@@ -234,7 +234,7 @@ def happened(act: Callable[[], object]) -> bool:
 @pytest.mark.parametrize(
     "kills",
     [
-        8,
+        pytest.param(8, marks=pytest.mark.timeout(600)),
         pytest.param(100, marks=[pytest.mark.full, pytest.mark.timeout(1800)]),
     ],
 )

@@ -9,7 +9,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from moderate.errors import TemporaryError
@@ -39,7 +39,10 @@ def begin(root: Path, dataset: str, run_id: str) -> Path:
     with _locked(parent / ".lock"):
         for left in parent.iterdir():
             if left.is_dir() and left not in _held and _try_lock(left):
-                _remove(left)
+                # A git that has outlived its run may still write there: what
+                # can't be removed now is left to the next run.
+                with suppress(OSError):
+                    _remove(left)
         folder = parent / run_id
         folder.mkdir(exist_ok=True)
         _try_lock(folder)
@@ -94,8 +97,10 @@ def _try_lock(folder: Path) -> bool:
 
 
 def _remove(folder: Path) -> None:
-    shutil.rmtree(folder)
-    os.close(_held.pop(folder))
+    try:
+        shutil.rmtree(folder)
+    finally:
+        os.close(_held.pop(folder))
 
 
 @contextmanager

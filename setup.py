@@ -50,7 +50,6 @@ KUBERNETES = [
 
 # Open datasets from Git to the platform.
 DATASETS = [
-    "polars>=1.30,<2",
     "pyarrow>=18",
 ]
 

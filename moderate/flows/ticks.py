@@ -26,13 +26,13 @@ from moderate.inbox.store import Inbox
 CANCELLED_BY_PERSON = frozenset(
     {DagsterRunStatus.CANCELING, DagsterRunStatus.CANCELED}
 )
-_WAITING = frozenset({DagsterRunStatus.QUEUED})
+_WAITING = frozenset({DagsterRunStatus.QUEUED, DagsterRunStatus.STARTING})
+"""How long a start may take (a pod is scheduled, its image pulled) is for
+Dagster's run monitoring to say, which ends a run that never starts. To give
+its item away meanwhile would have the next run start as slowly, and so on."""
+
 _UNDER_WAY = frozenset(
-    {
-        DagsterRunStatus.NOT_STARTED,
-        DagsterRunStatus.STARTING,
-        DagsterRunStatus.STARTED,
-    }
+    {DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTED}
 )
 CANCELLED_OUTCOME: Json = {"error": "The analysis was cancelled."}
 
@@ -112,7 +112,7 @@ def _may_still_bind(
     patience: Patience,
 ) -> bool:
     if status in _WAITING:
-        return True  # waiting in the queue costs nothing
+        return True  # waiting costs nothing
     if status in _UNDER_WAY:
         return not inbox.is_start_overdue(batch, silence=patience.silence)
     return False

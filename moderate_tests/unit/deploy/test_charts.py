@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from dagster._config import validate_config
 from dagster._core.run_coordinator import QueuedRunCoordinator
-from dagster_k8s.job import UserDefinedDagsterK8sConfig
+from dagster_k8s.container_context import K8sContainerContext
 from jsonschema import Draft202012Validator
 
 from moderate_tests.unit.deploy.files import (
@@ -117,10 +117,71 @@ def test_every_container_passes_pod_security_restricted(name: str) -> None:
 
 
 def test_runs_pass_pod_security_restricted() -> None:
-    pod = LAUNCHER["runK8sConfig"]["podSpecConfig"]
+    """Launcher and code location together, as dagster_k8s merges them."""
+    merged = run_context()
 
-    assert_restricted(pod["securityContext"], LAUNCHER["securityContext"])
-    assert_scratch(LAUNCHER)
+    pod = merged["pod_spec_config"]
+    container = merged["container_config"]
+    assert_restricted(
+        camel(pod["security_context"]), camel(container["security_context"])
+    )
+    assert [each["name"] for each in pod["volumes"]] == ["tmp"]
+    assert [each["name"] for each in container["volume_mounts"]] == ["tmp"]
+    assert container["resources"]["limits"] == {"memory": "2Gi"}
+    assert merged["job_spec_config"]["ttl_seconds_after_finished"] > 0
+
+
+def run_context() -> dict[str, Any]:
+    """Return a run's configuration, from the chart's two sources.
+
+    The names of the second are those that the chart's template writes.
+    """
+    launcher = context(
+        {
+            "security_context": LAUNCHER["securityContext"],
+            "run_k8s_config": {
+                "pod_spec_config": LAUNCHER["runK8sConfig"]["podSpecConfig"],
+                "job_spec_config": LAUNCHER["runK8sConfig"]["jobSpecConfig"],
+            },
+        }
+    )
+    code = context(
+        {
+            "env_config_maps": [
+                each["name"] for each in CODE["envConfigMaps"]
+            ],
+            "env_secrets": [each["name"] for each in CODE["envSecrets"]],
+            "env": CODE["env"],
+            "resources": CODE["resources"],
+            "volume_mounts": CODE["volumeMounts"],
+            "volumes": CODE["volumes"],
+        }
+    )
+    both: dict[str, Any] = launcher.merge(code).run_k8s_config.to_dict()
+    return both
+
+
+def context(config: dict[str, Any]) -> Any:
+    read: Any = K8sContainerContext.create_from_config
+    return read({"k8s": config})
+
+
+def camel(value: Any) -> Any:
+    """Return with the names that Kubernetes has."""
+    if not isinstance(value, dict):
+        return value
+    return {
+        re.sub(r"_(\w)", lambda found: found[1].upper(), name): camel(inner)
+        for name, inner in value.items()
+    }
+
+
+def test_nothing_is_said_twice_to_runs() -> None:
+    """A volume that two sources name would be refused by Kubernetes."""
+    twice = {"envConfigMaps", "envSecrets", "volumeMounts", "volumes"}
+
+    assert CODE["includeConfigInLaunchedRuns"]["enabled"]
+    assert not twice & set(LAUNCHER)
 
 
 def assert_restricted(pod: Any, container: Any) -> None:
@@ -153,19 +214,6 @@ def test_dagster_takes_the_queues_configuration() -> None:
     assert coordinator["config"]["max_user_code_failure_retries"] > 0
 
 
-def test_dagster_takes_the_runs_configuration() -> None:
-    read: Any = UserDefinedDagsterK8sConfig.from_dict
-    config = read(
-        {
-            "pod_spec_config": LAUNCHER["runK8sConfig"]["podSpecConfig"],
-            "job_spec_config": LAUNCHER["runK8sConfig"]["jobSpecConfig"],
-        }
-    )
-
-    assert config.job_spec_config["ttl_seconds_after_finished"] > 0
-    assert "security_context" in config.pod_spec_config
-
-
 def test_the_inbox_alone_decides_on_another_try() -> None:
     daemon = DAGSTER["dagsterDaemon"]
 
@@ -177,5 +225,6 @@ def test_the_inbox_alone_decides_on_another_try() -> None:
 def test_the_account_is_ours() -> None:
     """The chart's Role may do more, and nothing with Secrets."""
     assert DAGSTER["rbacEnabled"] is False
+    assert DAGSTER["dagster-user-deployments"]["rbacEnabled"] is False
     assert DAGSTER["serviceAccount"]["create"] is False
     assert DAGSTER["global"]["serviceAccountName"] == "moderate"

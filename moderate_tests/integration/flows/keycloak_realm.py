@@ -180,7 +180,7 @@ class Ticks:
             "UPDATE work_item SET state = 'done', batch_id = NULL,"
             " finished_at = clock_timestamp()"
         )
-        self.sql("UPDATE batch SET state = 'closed'")
+        self.sql("UPDATE batch SET state = 'closed', closed_at = now()")
 
     def let_reconcile_be_due(self) -> None:
         self.sql(

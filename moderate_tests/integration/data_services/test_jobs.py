@@ -11,7 +11,10 @@ from uuid import uuid4
 import pytest
 from cryptography.fernet import Fernet
 
+from moderate.clients.object_storage import ObjectStorage
+from moderate.dataservices import duplicates
 from moderate.definitions import build_defs
+from moderate.errors import TemporaryError
 from moderate.flows.data_services.simpl_log import BUSINESS_OPERATION
 from moderate.local.services.s3 import ASSETS_BUCKET
 from moderate_tests.integration.data_services.conftest import (
@@ -181,6 +184,52 @@ ops:
     assert "is the input: set overwrite_input" in failure_of(result)
     found = storage.list_objects_v2(Bucket=ASSETS_BUCKET, Prefix=folder)
     assert [each["Key"] for each in found["Contents"]] == [key]
+
+
+@pytest.mark.services
+def test_an_upload_that_breaks_off_leaves_the_old_object(
+    run: Run, storage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = uuid4().hex
+    key, out = f"{folder}/in.csv", f"{folder}/out.csv"
+    storage.put_object(Bucket=ASSETS_BUCKET, Key=key, Body=PEOPLE.encode())
+    storage.put_object(Bucket=ASSETS_BUCKET, Key=out, Body=b"old")
+
+    def broken(*_: object) -> None:
+        msg = "S3: copy: the network is down"
+        raise TemporaryError(msg)
+
+    monkeypatch.setattr(ObjectStorage, "copy", broken)
+    result = run(
+        "remove_duplicates_job_s3",
+        f"""
+ops:
+  read_csv_from_minio:
+    config: {{bucket_name: {ASSETS_BUCKET}, file_key: {key}}}
+  write_csv_to_minio:
+    config: {{bucket_name: {ASSETS_BUCKET}, file_key: {out}}}
+""",
+    )
+    assert failure_of(result) == "S3: copy: the network is down"
+    body = storage.get_object(Bucket=ASSETS_BUCKET, Key=out)["Body"]
+    assert body.read() == b"old"
+    found = storage.list_objects_v2(Bucket=ASSETS_BUCKET, Prefix=folder)
+    assert [each["Key"] for each in found["Contents"]] == [key, out]
+
+
+def test_what_is_not_ours_shows_no_text(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A library's error may quote a cell."""
+
+    def broken(*_: object) -> None:
+        msg = "cannot parse 'Ann'"
+        raise ValueError(msg)
+
+    monkeypatch.setattr(duplicates, "remove_duplicates", broken)
+    result = run("remove_duplicates_job", local(tmp_path, ""))
+    assert failure_of(result).startswith("unexpected ValueError: its text")
+    assert "Ann" not in repr([e for e in result.all_events if e.is_failure])
 
 
 @pytest.mark.parametrize("name", STRUCTURED)

@@ -93,6 +93,7 @@ class Storm:
     runs: dict[ForkServerProcess, int] = field(default_factory=dict)
     jobs: list[Job] = field(default_factory=list)
     killed: Counter[str] = field(default_factory=Counter)
+    started: set[str | None] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._context = get_context("forkserver")
@@ -134,7 +135,10 @@ class Storm:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             for request in self.service.tick():
-                self.start(request)
+                # As the daemon does: a key that has had a run is skipped.
+                if request.run_key not in self.started:
+                    self.started.add(request.run_key)
+                    self.start(request)
             self.notice_dead_runs()
             time.sleep(TICK_SECONDS)
 

@@ -21,7 +21,11 @@ from moderate_tests.integration.flows.test_user_sensor import (
 
 __all__ = ["empty_inbox", "realm", "ticks", "user_settings"]
 
-pytestmark = pytest.mark.services
+pytestmark = [
+    pytest.mark.services,
+    # Keycloak and six code locations are started, one after the other.
+    pytest.mark.timeout(600),
+]
 
 
 def kill(boundary: str) -> None:

@@ -113,11 +113,14 @@ class Storm:
             self.kill_api_server,
             self.break_watches,
         )
+        bag: list[Callable[[], bool]] = []
         while self.killed.total() < kills:
             while self.unfinished() < AT_ONCE:
                 self.jobs.append(self.service.post_job("a-while"))
             self.work(self.chance.uniform(0.1, 1.5))
-            fault = self.chance.choice(faults)
+            # Each kind in each round, in an order of its own.
+            bag = bag or self.chance.sample(faults, len(faults))
+            fault = bag.pop()
             if fault():
                 self.killed[fault.__name__] += 1
 

@@ -6,7 +6,11 @@ from datetime import timedelta
 
 import pytest
 
-from moderate.analyses import kubernetes_outcome
+from moderate.analyses import (
+    kubernetes_api,
+    kubernetes_outcome,
+    kubernetes_vigil,
+)
 from moderate.analyses.launcher import (
     Absent,
     Finished,
@@ -108,6 +112,12 @@ def test_it_is_seen_too_when_the_watch_has_broken(
     # No event tells of a drain, and its pod is gone.
     unseen = {Reason.EVICTED: {Reason.EVICTED, Reason.REMOVED}}
     assert seen.reason in unseen.get(reason, {reason})
+
+
+def test_an_outcome_is_looked_for_often_enough_without_a_watch() -> None:
+    """It is to be seen within 10 s, an answer that hangs included."""
+    longest = kubernetes_vigil.LOOK_SECONDS + kubernetes_api.READ_SECONDS
+    assert longest <= 10
 
 
 def test_the_log_of_one_that_was_removed_is_kept(

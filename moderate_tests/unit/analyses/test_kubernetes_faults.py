@@ -151,6 +151,7 @@ def test_the_log_survives_streams_that_break(
 ) -> None:
     """Each line once, and in order."""
     source = f"""
+import time
 for number in range({LINES}):
     print(number, flush=True)
     time.sleep(0.1)

@@ -244,7 +244,7 @@ def _round_trip(path: Path) -> Row:
 
 
 def _clean(path: Path) -> Row:
-    size = int(75_000_000 * SCALE)
+    size = int(92_000_000 * SCALE)
 
     def work(source: Path) -> Row:
         gigabytes = source.stat().st_size / 1e9

@@ -53,7 +53,13 @@ class _SeenPods:
             self._seen[pod["metadata"]["uid"]] = pod
         if facts.pods or facts.job is None:
             return facts
-        return replace(facts, pods=[_over(p) for p in self._seen.values()])
+        # One last seen at work says nothing of its end; its events may.
+        told = [
+            _over(pod)
+            for pod in self._seen.values()
+            if reading.is_going(pod) or reading.is_over(pod, facts.now)
+        ]
+        return replace(facts, pods=told)
 
 
 def _over(pod: Json) -> Json:

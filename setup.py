@@ -94,6 +94,7 @@ DEV = [
     "pytest>=8.3,<10",
     "pytest-cov>=6,<8",
     "pytest-timeout>=2.3,<3",
+    "pandas-stubs",
     # Judges k-anonymity, l-diversity and t-closeness in the tests.
     "pycanon>=1.0.1.post2",
     "ruff>=0.8,<1",

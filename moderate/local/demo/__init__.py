@@ -18,7 +18,7 @@ from moderate.local.demo.trust import EMULATOR, SETTINGS, Trust
 from moderate.local.reporting import Reporter
 from moderate.local.stack import Stack
 
-PATIENCE = timedelta(minutes=5)
+PATIENCE = timedelta(minutes=10)
 POLL_SECONDS = 0.5
 
 

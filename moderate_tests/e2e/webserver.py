@@ -6,6 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+from tenacity import (
+    retry,
+    retry_if_exception_type,
+    stop_after_delay,
+    wait_fixed,
+)
 
 TIMEOUT_SECONDS = 60.0
 OVER = frozenset({"SUCCESS", "FAILURE", "CANCELED"})
@@ -39,6 +45,14 @@ REEXECUTE = """mutation ($id: String!) {
   ) { __typename ... on LaunchRunSuccess { run { runId } } }
 }"""
 
+# After a restart of Postgres each pooled connection of the webserver fails
+# once: a person loads the page again.
+_RELOADED = retry(
+    retry=retry_if_exception_type(httpx.HTTPStatusError),
+    stop=stop_after_delay(20),
+    wait=wait_fixed(0.2),
+    reraise=True,
+)
 _PID = re.compile(r"Started process for run \(pid: (\d+)\)")
 
 
@@ -150,6 +164,15 @@ class WebserverUI:
             for each in found["sensorState"]["ticks"]
         ]
 
+    def _post(self, request: Mapping[str, Any]) -> httpx.Response:
+        answer = httpx.post(
+            self._url,
+            json=request,
+            timeout=TIMEOUT_SECONDS,
+            trust_env=False,
+        )
+        return answer.raise_for_status()
+
     def _locations(self) -> list[dict[str, Any]]:
         found = self._ask(LOCATIONS, {}, "workspaceOrError")
         entries: list[dict[str, Any]] = found["locationEntries"]
@@ -158,13 +181,10 @@ class WebserverUI:
     def _ask(
         self, query: str, variables: Mapping[str, Any], field: str
     ) -> dict[str, Any]:
-        answer = httpx.post(
-            self._url,
-            json={"query": query, "variables": variables},
-            timeout=TIMEOUT_SECONDS,
-            trust_env=False,
-        )
-        document = answer.raise_for_status().json()
+        request = {"query": query, "variables": variables}
+        is_change = query.startswith("mutation")
+        post = self._post if is_change else _RELOADED(self._post)
+        document = post(request).json()
         assert "errors" not in document, document["errors"]
         found: dict[str, Any] = document["data"][field]
         return found

@@ -16,6 +16,8 @@ from moderate.workloads.matrix_profile.values import parse_values
 # What is read to learn the layout, and the longest line that is believed.
 SAMPLE_BYTES = 1024 * 1024
 LONGEST_LINE = 1024 * 1024
+# A longer cell is a quote that nobody closed.
+LONGEST_CELL = 128 * 1024
 
 _BINARY_KINDS = {
     b"PK\x03\x04": "a ZIP archive or an Excel workbook",
@@ -78,6 +80,7 @@ class _Columns:
     def read(self, text: io.TextIOWrapper) -> None:
         """Reads all rows below the header."""
         needed = max(self._layout.variable, *self._layout.time, 0)
+        csv.field_size_limit(LONGEST_CELL)
         rows = csv.reader(_lines(text), delimiter=self._layout.delimiter)
         try:
             for _ in range(self._layout.header_row + 1):

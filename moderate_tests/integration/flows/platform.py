@@ -98,20 +98,23 @@ class Service:
     retried: set[int] = field(default_factory=set)
 
     def prepare(self) -> None:
+        """Leave nothing that another test may have posted."""
         self.control("POST", "reset")
-        with self.rabbit().channel() as channel:
-            channel.declare_durable(self.queue)
+        self.empty_queue()
 
     def close(self) -> None:
         """Leave no message, no process and no connection behind."""
         for attempt in self.launcher.all_attempts():
             self.launcher.stop(attempt)
+        self.empty_queue()
+        self.control("PUT", "faults", json={})
+        pool_of(self.inbox.where).close()
+
+    def empty_queue(self) -> None:
         with self.rabbit().channel() as channel:
             channel.declare_durable(self.queue)
             while batch := channel.take(self.queue, limit=1000):
                 channel.ack(batch)
-        self.control("PUT", "faults", json={})
-        pool_of(self.inbox.where).close()
 
     # The inbox
 

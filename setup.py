@@ -83,6 +83,7 @@ DEV = [
     *KUBERNETES,
     *LOCAL,
     *MATRIX_PROFILE,
+    *OPENMETADATA,
     "black>=25,<27",
     "boto3-stubs[s3]>=1.41,<2",
     "coverage[toml]>=7.6,<8",
@@ -94,6 +95,7 @@ DEV = [
     "pytest>=8.3,<10",
     "pytest-cov>=6,<8",
     "pytest-timeout>=2.3,<3",
+    "pytest-xdist>=3.6,<4",
     "pandas-stubs",
     # Judges k-anonymity, l-diversity and t-closeness in the tests.
     "pycanon>=1.0.1.post2",

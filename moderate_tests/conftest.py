@@ -26,6 +26,9 @@ from moderate.local.services.rabbitmq import RabbitMQ
 from moderate.local.services.s3 import S3
 
 
+GROUP = "xdist_group"
+
+
 def require(*requirements: Requirement) -> None:
     """Skip where something is missing, or fail where nothing may be."""
     if absent := install.missing(requirements):
@@ -34,6 +37,25 @@ def require(*requirements: Requirement) -> None:
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say what a worker of pytest-xdist must not share with another.
+
+    A file goes to one worker, as its fixtures are made once for a module.
+    What shares the live stack waits more than it works: it comes first, so
+    that all else is done beside it.
+    """
+    for item in items:
+        if item.get_closest_marker(GROUP) is None:
+            item.add_marker(pytest.mark.xdist_group(item.location[0]))
+    items.sort(key=lambda item: not is_in_group(item, "live"))
+
+
+def is_in_group(item: pytest.Item, name: str) -> bool:
+    """Whether a test is in a group of ``xdist_group``."""
+    group = item.get_closest_marker(GROUP)
+    return group is not None and group.args[0] == name
 
 
 @pytest.fixture(scope="session")

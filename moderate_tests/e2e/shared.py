@@ -17,6 +17,8 @@ from moderate_tests.faults.failpoints import FOLDER
 LIVE = [
     pytest.mark.services,
     pytest.mark.e2e,
+    # One stack for all of them.
+    pytest.mark.xdist_group("live"),
     # Each condition has a limit of its own; a test awaits several.
     pytest.mark.timeout(900),
 ]

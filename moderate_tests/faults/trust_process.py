@@ -19,8 +19,8 @@ from dagster import DagsterInstance, build_sensor_context
 from moderate.definitions import build_defs
 from moderate.flows.asset_proofs import sensor
 from moderate.flows.asset_proofs.job import ProofErrand
-from moderate.flows.platform_tasks import TaskBatch
-from moderate.flows.task_slots import Slots
+from moderate.flows.platform_tasks.batch import TaskBatch
+from moderate.flows.platform_tasks.slots import Slots
 from moderate.flows.user_dids.job import DidErrand
 from moderate.inbox.lease import Lease
 from moderate.inbox.store import Inbox

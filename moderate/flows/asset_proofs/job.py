@@ -13,8 +13,8 @@ from moderate.clients.platform_api import PlatformApi, ProofExists
 from moderate.clients.platform_models import Task, TaskStarted
 from moderate.flows import tags
 from moderate.flows.asset_proofs.kinds import ASSET_PROOF, OWNER_DID
-from moderate.flows.errands import Gone, There
-from moderate.flows.task_run import carry_out
+from moderate.flows.platform_tasks.errands import Gone, There
+from moderate.flows.platform_tasks.run import carry_out
 from moderate.flows.ticks import run_request
 from moderate.flows.work import BatchConfig
 from moderate.inbox.model import Dispatch, Json, WorkItem

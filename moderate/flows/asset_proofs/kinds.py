@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from moderate.clients.platform_models import AssetObject
-from moderate.flows.errands import PEER
+from moderate.flows.platform_tasks.errands import PEER
 from moderate.inbox.model import Backoff, Kind, NewItem
 from moderate.settings import AssetProofSettings
 

@@ -12,8 +12,8 @@ from dagster import (
 from moderate.clients.platform_api import DidExists, PlatformApi
 from moderate.clients.platform_models import Task, TaskStarted
 from moderate.flows import tags
-from moderate.flows.errands import Gone, There
-from moderate.flows.task_run import carry_out
+from moderate.flows.platform_tasks.errands import Gone, There
+from moderate.flows.platform_tasks.run import carry_out
 from moderate.flows.ticks import run_request
 from moderate.flows.user_dids.kinds import USER_DID
 from moderate.flows.work import BatchConfig

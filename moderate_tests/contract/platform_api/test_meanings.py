@@ -2,13 +2,13 @@
 
 import uuid
 
-from moderate.flows.api_sight import PROBE_TASK
-from moderate.flows.task_errors import (
+from moderate.flows.platform_tasks.meanings import (
     AskAgain,
     Failed,
     NeedsDid,
     meaning_of,
 )
+from moderate.flows.platform_tasks.sight import PROBE_TASK
 from moderate_tests.contract.platform_api.peer import ADMIN, Peer
 
 

@@ -9,9 +9,9 @@ from dagster import (
 )
 
 from moderate.clients.platform_api import PlatformApi
-from moderate.flows.api_sight import ApiAwayError
-from moderate.flows.errands import Bounds, Errand
-from moderate.flows.platform_tasks import TaskBatch
+from moderate.flows.platform_tasks.batch import TaskBatch
+from moderate.flows.platform_tasks.errands import Bounds, Errand
+from moderate.flows.platform_tasks.sight import ApiAwayError
 from moderate.flows.work import Heart, RunCancelledError, bind
 from moderate.inbox.lease import LeaseLostError
 from moderate.inbox.store import Inbox

@@ -36,11 +36,21 @@ from moderate.clients.http import HttpTemporaryError
 from moderate.clients.platform_api import PlatformApi
 from moderate.clients.platform_models import Task, TaskStarted, TaskState
 from moderate.errors import ModerateError, TemporaryError
-from moderate.flows.api_sight import ApiAwayError, Sight, answers
-from moderate.flows.errands import PEER, Bounds, Errand, Gone, There
-from moderate.flows.task_errors import AskAgain, NeedsDid, meaning_of
-from moderate.flows.task_report import Report, What
-from moderate.flows.task_slots import Slots
+from moderate.flows.platform_tasks.errands import (
+    PEER,
+    Bounds,
+    Errand,
+    Gone,
+    There,
+)
+from moderate.flows.platform_tasks.meanings import (
+    AskAgain,
+    NeedsDid,
+    meaning_of,
+)
+from moderate.flows.platform_tasks.report import Report, What
+from moderate.flows.platform_tasks.sight import ApiAwayError, Sight, answers
+from moderate.flows.platform_tasks.slots import Slots
 from moderate.flows.work import keep_trying
 from moderate.inbox.admin import find_item
 from moderate.inbox.database import transaction

@@ -2,7 +2,7 @@
 
 import pytest
 
-from moderate.flows.task_errors import (
+from moderate.flows.platform_tasks.meanings import (
     LONGEST_REASON,
     AskAgain,
     Failed,

@@ -1,6 +1,6 @@
 """What is asked of the platform API for the items of a kind.
 
-The part of a flow that differs; ``platform_tasks`` does the rest.
+The part of a flow that differs; ``batch`` does the rest.
 """
 
 from dataclasses import dataclass

@@ -284,6 +284,7 @@ def test_a_drop_of_several_is_all_or_nothing(
 @pytest.mark.parametrize(
     ("variable", "value"),
     [("POSTGRES_PORT", str(free_port())), ("POSTGRES_PASSWORD", PASSWORD)],
+    ids=["port", "password"],
 )
 def test_a_database_that_cant_be_used_is_one_line_without_a_secret(
     moderate: Command,

@@ -101,6 +101,7 @@ def test_keys_rotate_as_multi_fernet_does(tmp_path: Path) -> None:
         ("short", "key 'k': not a Fernet key"),
         ("", "key 'k' is empty"),
     ],
+    ids=["another", "short", "empty"],
 )
 def test_a_wrong_key_names_column_and_shows_nothing(
     tmp_path: Path, stored: str, said: str

@@ -15,6 +15,7 @@ CORE = [
     "dagster-postgres>=0.29.27,<0.30",
     "httpx>=0.27,<1",
     "pika>=1.4.4,<2",
+    "prometheus-client>=0.21,<1",
     "psycopg[binary,pool]>=3.3.9,<4",
     "pydantic>=2.14,<3",
     "python-keycloak>=7.1.1,<8",

@@ -25,7 +25,6 @@ from moderate.local.services.postgres import Postgres
 from moderate.local.services.rabbitmq import RabbitMQ
 from moderate.local.services.s3 import S3
 
-
 GROUP = "xdist_group"
 
 

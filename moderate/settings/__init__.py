@@ -39,6 +39,10 @@ from moderate.settings.loading import (
     load_settings,
     process_settings,
 )
+from moderate.settings.metadata import (
+    MetadataExecutor,
+    MetadataSettings,
+)
 from moderate.settings.peers import (
     KeycloakSettings,
     OpenMetadataSettings,
@@ -75,6 +79,8 @@ __all__ = [
     "LauncherName",
     "LogFormat",
     "MatrixProfileSettings",
+    "MetadataExecutor",
+    "MetadataSettings",
     "Name",
     "NotificationSettings",
     "OpenMetadataSettings",

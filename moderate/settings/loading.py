@@ -23,6 +23,9 @@ from moderate.settings.datasets import (
 from moderate.settings.fields import (
     Group,
 )
+from moderate.settings.metadata import (
+    MetadataSettings,
+)
 from moderate.settings.peers import (
     KeycloakSettings,
     OpenMetadataSettings,
@@ -69,6 +72,7 @@ class Settings:
     user_dids: UserDidSettings
     asset_proofs: AssetProofSettings
     data_services: DataServiceSettings
+    metadata: MetadataSettings
     notifications: NotificationSettings | None = None
     postgres: PostgresSettings | None = None
     keycloak: KeycloakSettings | None = None
@@ -120,6 +124,7 @@ GROUPS: Mapping[str, type[Group]] = {
     "data_services": DataServiceSettings,
     "notifications": NotificationSettings,
     "datasets": DatasetSettings,
+    "metadata": MetadataSettings,
 }
 
 FLOW_NEEDS: Mapping[str, Sequence[str]] = {
@@ -127,6 +132,8 @@ FLOW_NEEDS: Mapping[str, Sequence[str]] = {
     "user_dids": ("postgres", "keycloak", "platform_api"),
     "asset_proofs": ("postgres", "platform_api"),
     "datasets": ("postgres", "platform_api"),
+    "postgres_ingestion": ("postgres", "open_metadata"),
+    "datalake_ingestion": ("postgres", "s3", "open_metadata"),
 }
 
 

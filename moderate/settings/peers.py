@@ -87,6 +87,17 @@ class OpenMetadataSettings(Group):
     token: SecretStr = Field(
         alias="OPEN_METADATA_TOKEN", description="JWT of the ingestion bot"
     )
+    scheme: str = Field(
+        "http",
+        alias="OPEN_METADATA_SCHEME",
+        pattern="^https?$",
+        description="`http` or `https`",
+    )
+
+    @property
+    def url(self) -> str:
+        """The base URL of its API, without the version."""
+        return f"{self.scheme}://{self.host}:{self.port}/api"
 
 
 class S3Settings(Group):

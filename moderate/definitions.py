@@ -5,12 +5,11 @@ off and says so in its ticks. Settings that are there but wrong stop the code
 location at once, with all faults listed.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from dagster import Definitions
 
-from moderate.flows.asset_proofs import kinds as asset_proofs
 from moderate.flows.asset_proofs.job import create_asset_object_proof_job
 from moderate.flows.asset_proofs.sensor import (
     platform_api_asset_object_sensor,
@@ -22,7 +21,6 @@ from moderate.flows.datasets.assets import (
     dataset_jobs,
     dataset_schedules,
 )
-from moderate.flows.matrix_profile import wiring as matrix_profile
 from moderate.flows.matrix_profile.job import (
     matrix_profile_job,
     platform_job_results_job,
@@ -32,13 +30,12 @@ from moderate.flows.matrix_profile.sensor import (
     matrix_profile_messages_sensor,
     matrix_profile_reconcile_sensor,
 )
-from moderate.flows.user_dids import kinds as user_dids
 from moderate.flows.user_dids.assets import keycloak_users_count
 from moderate.flows.user_dids.job import (
     propagate_new_user_to_trust_services_job,
 )
 from moderate.flows.user_dids.sensor import keycloak_user_sensor
-from moderate.inbox.model import Kind
+from moderate.kinds import all_kinds
 from moderate.logs import configure_logging
 from moderate.resources import (
     InboxSource,
@@ -49,16 +46,9 @@ from moderate.resources import (
     S3Resource,
     redactor,
 )
-from moderate.settings import Settings, process_settings
+from moderate.settings import process_settings
 
-
-def all_kinds(settings: Settings) -> Iterable[Kind]:
-    """Return the kinds of work items of all flows."""
-    return (
-        *matrix_profile.kinds_of(settings),
-        *user_dids.kinds_of(settings.user_dids),
-        *asset_proofs.kinds_of(settings.asset_proofs),
-    )
+__all__ = ["all_kinds", "build_defs", "defs"]
 
 
 def build_defs(**overrides: Any) -> Definitions:

@@ -9,8 +9,6 @@ Clients are made once per process.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cache
-from typing import TypeVar
 
 from dagster import ConfigurableResource
 
@@ -18,69 +16,37 @@ from moderate.clients.keycloak import KeycloakAdminClient
 from moderate.clients.object_storage import ObjectStorage
 from moderate.clients.platform_api import PlatformApi
 from moderate.clients.rabbitmq import Rabbit
-from moderate.errors import SettingsError
-from moderate.inbox.database import Address, address
+from moderate.connections import (
+    given,
+    inbox_address,
+    keycloak_client,
+    platform_api_client,
+    redactor,
+    storage_client,
+)
+from moderate.inbox.database import Address
 from moderate.inbox.model import Kind
 from moderate.inbox.store import Inbox
-from moderate.redaction import Redactor
 from moderate.settings import (
-    Group,
     KeycloakSettings,
     PlatformApiSettings,
-    PostgresSettings,
     RabbitSettings,
     S3Settings,
     Settings,
     process_settings,
 )
 
-SomeGroup = TypeVar("SomeGroup", bound=Group)
-
-
-def given(group: SomeGroup | None, of: type[SomeGroup]) -> SomeGroup:
-    """Return a group of settings that a body can't do without.
-
-    Raises:
-        SettingsError: The group is absent; names its variables.
-    """
-    if group is None:
-        required = [n for n, f in of.variables().items() if f.is_required()]
-        msg = f"{of.title} is not set up: set {', '.join(required)}"
-        raise SettingsError(msg)
-    return group
-
-
-@cache
-def redactor() -> Redactor:
-    """Return what takes this process's secrets out of text."""
-    return Redactor(process_settings().secrets())
-
-
-@cache
-def _storage(settings: S3Settings) -> ObjectStorage:
-    return ObjectStorage(
-        access_key_id=settings.access_key_id,
-        secret_access_key=settings.secret_access_key,
-        region=settings.region,
-        endpoint_url=str(settings.endpoint_url),
-    )
-
-
-@cache
-def _platform_api(settings: PlatformApiSettings) -> PlatformApi:
-    return PlatformApi(
-        str(settings.base_url), settings.username, settings.password
-    )
-
-
-@cache
-def _keycloak(settings: KeycloakSettings) -> KeycloakAdminClient:
-    return KeycloakAdminClient(
-        str(settings.server_url),
-        settings.username,
-        settings.password,
-        settings.realm,
-    )
+__all__ = [
+    "InboxSource",
+    "KeycloakResource",
+    "PlatformApiResource",
+    "PostgresResource",
+    "RabbitResource",
+    "S3Resource",
+    "given",
+    "inbox_address",
+    "redactor",
+]
 
 
 class KeycloakResource(ConfigurableResource[None]):
@@ -93,7 +59,7 @@ class KeycloakResource(ConfigurableResource[None]):
             SettingsError: The settings are absent.
         """
         settings = process_settings().keycloak
-        return _keycloak(given(settings, KeycloakSettings))
+        return keycloak_client(given(settings, KeycloakSettings))
 
 
 class PlatformApiResource(ConfigurableResource[None]):
@@ -106,7 +72,7 @@ class PlatformApiResource(ConfigurableResource[None]):
             SettingsError: The settings are absent.
         """
         settings = process_settings().platform_api
-        return _platform_api(given(settings, PlatformApiSettings))
+        return platform_api_client(given(settings, PlatformApiSettings))
 
 
 class S3Resource(ConfigurableResource[None]):
@@ -118,7 +84,7 @@ class S3Resource(ConfigurableResource[None]):
         Raises:
             SettingsError: The settings are absent.
         """
-        return _storage(given(process_settings().s3, S3Settings))
+        return storage_client(given(process_settings().s3, S3Settings))
 
 
 class RabbitResource(ConfigurableResource[None]):
@@ -143,24 +109,6 @@ class PostgresResource(ConfigurableResource[None]):
             SettingsError: The settings are absent.
         """
         return inbox_address(process_settings())
-
-
-def inbox_address(settings: Settings) -> Address:
-    """Return where the inbox of these settings is.
-
-    Raises:
-        SettingsError: The settings of Postgres are absent.
-    """
-    postgres = given(settings.postgres, PostgresSettings)
-    return address(
-        host=postgres.host,
-        port=postgres.port,
-        user=postgres.username,
-        password=postgres.password.get_secret_value(),
-        dbname=postgres.inbox_database,
-        sslmode=postgres.sslmode,
-        pool_size=postgres.pool_size,
-    )
 
 
 @dataclass(frozen=True)

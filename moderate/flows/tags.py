@@ -2,6 +2,7 @@
 
 from moderate.inbox.model import Dispatch
 
+FLOW = "moderate/flow"
 BATCH = "moderate/batch"
 KIND = "moderate/kind"
 ITEM = "moderate/item"
@@ -15,6 +16,7 @@ NO_RUN_RETRIES = {"dagster/max_retries": "0"}
 def of_dispatch(dispatch: Dispatch) -> dict[str, str]:
     """Return the tags of the run that works on a batch."""
     return {
+        FLOW: dispatch.flow,
         BATCH: str(dispatch.id),
         KIND: dispatch.kind,
         ITEM: str(dispatch.item_id),

@@ -91,6 +91,7 @@ class Dispatch:
         item_id: The first item.
         item_key: The first item's key.
         dispatch: The first item's dispatch number.
+        flow: Name of the flow that the kind belongs to.
     """
 
     id: int
@@ -100,6 +101,7 @@ class Dispatch:
     item_id: int
     item_key: str
     dispatch: int
+    flow: str = ""
 
 
 @dataclass(frozen=True)
@@ -172,6 +174,7 @@ class Kind:
 
     Attributes:
         name: The kind.
+        flow: Name of the flow that it belongs to.
         batch_size: Items that travel in one run at the most.
         slots: Runs of this kind that may be open at once.
         max_failures: Counted failures after which an item is dead.
@@ -184,6 +187,7 @@ class Kind:
     """
 
     name: str
+    flow: str = ""
     batch_size: int = 1
     slots: int = 1
     max_failures: int = 5

@@ -103,7 +103,9 @@ class Inbox:
         """Return the batches whose run has not begun."""
         with self.transaction() as conn:
             rows = fetch(conn, "unbound_batches", kinds=list(kinds))
-        return [Dispatch(**row) for row in rows]
+        return [
+            Dispatch(**row, flow=self.kinds[row["kind"]].flow) for row in rows
+        ]
 
     def bind(self, batch_id: int, run_id: str) -> Lease | None:
         """Bind a batch to a run: its first act, and the fence.

@@ -7,11 +7,9 @@ from moderate.flows.platform_tasks.errands import PEER
 from moderate.inbox.model import Backoff, Kind, NewItem
 from moderate.settings import AssetProofSettings
 
+FLOW = "asset_proofs"
 ASSET_PROOF = "asset_proof"
 """Kind of the items that see to an object's proof; the key is its number."""
-
-OWNER_DID = "user_did"
-"""Kind of the items that see to an owner's DID, by username."""
 
 RUNS = 2
 LONGEST_BACKOFF = timedelta(minutes=30)
@@ -30,20 +28,12 @@ def asset_proof_item(found: AssetObject) -> NewItem:
     )
 
 
-def own_did_item(username: str) -> NewItem:
-    """Return the item of our own account's DID.
-
-    Objects without an owner are proven in the name of who asks.
-    """
-    payload = {"username": username, "keycloak_id": None, "created_at": None}
-    return NewItem(OWNER_DID, username, payload)
-
-
 def kinds_of(settings: AssetProofSettings) -> tuple[Kind]:
     """Return the flow's kind as these settings bound it."""
     return (
         Kind(
             ASSET_PROOF,
+            flow=FLOW,
             batch_size=settings.batch_size,
             slots=RUNS,
             max_failures=settings.max_failures,

@@ -22,11 +22,11 @@ from moderate.flows.asset_proofs.job import (
 )
 from moderate.flows.asset_proofs.kinds import (
     ASSET_PROOF,
-    OWNER_DID,
+    FLOW,
     asset_proof_item,
-    own_did_item,
 )
 from moderate.flows.asset_proofs.plan import CURSOR, Pace, Position, look
+from moderate.flows.platform_tasks.dids import USER_DID, own_did_item
 from moderate.flows.ticks import Patience, requests, settle
 from moderate.inbox.cursors import advance_cursor, read_cursor
 from moderate.inbox.database import InboxUnavailableError, server_now
@@ -43,7 +43,6 @@ from moderate.settings import (
     process_settings,
 )
 
-FLOW = "asset_proofs"
 MAKERS = {ASSET_PROOF: asset_proof_request}
 
 _SERVICE = process_settings().service
@@ -148,7 +147,7 @@ def _see_to_own_did(store: Inbox, settings: Settings) -> None:
     platform = given(settings.platform_api, PlatformApiSettings)
     item = own_did_item(platform.username)
     with store.transaction() as conn:
-        if not store.known_keys(conn, OWNER_DID, [item.key]):
+        if not store.known_keys(conn, USER_DID, [item.key]):
             store.record(conn, [item])
 
 

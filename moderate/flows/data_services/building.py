@@ -12,6 +12,7 @@ from dagster import (
     mem_io_manager,
 )
 
+from moderate.flows import tags
 from moderate.flows.data_services.reading import (
     preview_dataframe,
     read_csv_from_minio,
@@ -41,6 +42,7 @@ RESOURCES: Mapping[str, Any] = {
 }
 """What ops of data services may ask for."""
 
+FLOW = "data_services"
 LOGGERS = {"console": colored_console_logger, "simpl": simpl_logger}
 
 _PLACES: Mapping[str, tuple[OpDefinition, OpDefinition]] = {
@@ -91,7 +93,7 @@ def service_job(
     make = job(
         name=name,
         description=text or body.__doc__,
-        tags={BUSINESS_OPERATION: operation},
+        tags={tags.FLOW: FLOW, BUSINESS_OPERATION: operation},
         executor_def=in_process_executor,
         logger_defs=LOGGERS,
         resource_defs={**RESOURCES, **(resources or {})},

@@ -37,6 +37,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import (
 from dagster_shared.utils.warnings import BetaWarning
 
 from moderate.errors import ModerateError, SettingsError
+from moderate.flows import tags
 from moderate.flows.datasets import collect, publish, reports, work_folder
 from moderate.flows.datasets.collect import Collector, known_of
 from moderate.flows.datasets.facts import Collected
@@ -79,6 +80,7 @@ def build(dataset: Dataset) -> DatasetDefinitions:
         selection=AssetSelection.assets(source.key, published.key),
         description=f"Bring what has changed of {dataset.name} to the"
         " platform.",
+        tags={tags.FLOW: FLOW},
         executor_def=in_process_executor,
     )
     schedule = ScheduleDefinition(

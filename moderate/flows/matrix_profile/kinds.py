@@ -4,6 +4,9 @@ from datetime import timedelta
 
 from moderate.flows.matrix_profile import messages, results
 from moderate.inbox.model import Backoff, Kind
+from moderate.settings import MatrixProfileSettings
+
+FLOW = "matrix_profile"
 
 RESULTS_PER_RUN = 100
 RESULT_RUNS = 2
@@ -27,6 +30,7 @@ def kinds(
     return (
         Kind(
             messages.KIND,
+            flow=FLOW,
             batch_size=1,
             slots=max_concurrent,
             max_failures=max_failures,
@@ -36,9 +40,19 @@ def kinds(
         ),
         Kind(
             results.KIND,
+            flow=FLOW,
             batch_size=RESULTS_PER_RUN,
             slots=RESULT_RUNS,
             max_failures=RESULT_FAILURES,
             backoff=RESULT_BACKOFF,
         ),
+    )
+
+
+def kinds_of(settings: MatrixProfileSettings) -> tuple[Kind, Kind]:
+    """Return the flow's kinds as these settings bound them."""
+    return kinds(
+        max_concurrent=settings.max_concurrent,
+        max_failures=settings.max_failures,
+        backoff_base=settings.backoff_base,
     )

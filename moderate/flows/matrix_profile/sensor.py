@@ -25,12 +25,9 @@ from moderate.flows.matrix_profile.job import (
     platform_job_results_job,
     results_request,
 )
+from moderate.flows.matrix_profile.kinds import FLOW
 from moderate.flows.matrix_profile.leftovers import end_leftovers
-from moderate.flows.matrix_profile.wiring import (
-    FLOW,
-    launcher_of,
-    source_of,
-)
+from moderate.flows.matrix_profile.wiring import launcher_of, source_of
 from moderate.flows.ticks import Patience, requests, settle
 from moderate.inbox.cursors import advance_cursor, read_cursor
 from moderate.inbox.database import InboxUnavailableError, server_now

@@ -18,9 +18,7 @@ from moderate.flows.matrix_profile import analysis
 from moderate.flows.matrix_profile.analysis import LOG_BYTES, Analysis, Plan
 from moderate.flows.matrix_profile.compute_log import ComputeLog
 from moderate.flows.matrix_profile.intake import Source
-from moderate.flows.matrix_profile.kinds import kinds
 from moderate.flows.matrix_profile.messages import ImageRule
-from moderate.inbox.model import Kind
 from moderate.resources import S3Resource, given, redactor
 from moderate.settings import (
     LauncherName,
@@ -30,22 +28,11 @@ from moderate.settings import (
     Settings,
 )
 
-FLOW = "matrix_profile"
 MIB = 1024 * 1024
 SERVICE_CHARS = 50
 DEFAULT_WORK_DIR = ".local/state/moderate/analyses"
 """Below the user's home; survives a restart of the machine, as /tmp may
 not."""
-
-
-def kinds_of(settings: Settings) -> tuple[Kind, ...]:
-    """Return the flow's kinds as these settings bound them."""
-    flow = settings.matrix_profile
-    return kinds(
-        max_concurrent=flow.max_concurrent,
-        max_failures=flow.max_failures,
-        backoff_base=flow.backoff_base,
-    )
 
 
 def image_rule(flow: MatrixProfileSettings) -> ImageRule:

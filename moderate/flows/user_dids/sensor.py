@@ -16,6 +16,7 @@ from dagster import (
 )
 
 from moderate.errors import ModerateError, PermanentError, TemporaryError
+from moderate.flows.platform_tasks.dids import USER_DID
 from moderate.flows.ticks import Patience, requests, settle
 from moderate.flows.user_dids.assets import users_counted
 from moderate.flows.user_dids.discovery import discover
@@ -23,8 +24,8 @@ from moderate.flows.user_dids.job import (
     propagate_new_user_to_trust_services_job,
     user_did_request,
 )
-from moderate.flows.user_dids.kinds import USER_DID
-from moderate.flows.user_dids.wiring import FLOW, rules_of
+from moderate.flows.user_dids.kinds import FLOW
+from moderate.flows.user_dids.wiring import rules_of
 from moderate.inbox.cursors import CursorMovedError
 from moderate.inbox.database import InboxUnavailableError
 from moderate.inbox.store import Inbox

@@ -3,8 +3,6 @@
 from moderate.flows.user_dids.plan import Rules
 from moderate.settings import Settings
 
-FLOW = "user_dids"
-
 
 def rules_of(settings: Settings) -> Rules:
     """Return who gets a DID, and how users are read."""

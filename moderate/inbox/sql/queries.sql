@@ -569,3 +569,62 @@ ON CONFLICT (dataset, path, format) DO UPDATE
 SELECT pg_try_advisory_lock(
     hashtextextended('moderate.dataset.' || %(dataset)s, 0)
 ) AS locked;
+
+
+-- name: known_metadata_sources
+-- The databases or prefixes that were ever found.
+SELECT flow, name, key, service FROM metadata_source
+ WHERE flow = %(flow)s
+ ORDER BY name;
+
+
+-- name: add_metadata_source
+-- Remember a database or prefix, with the names that it keeps.
+INSERT INTO metadata_source (flow, name, key, service)
+VALUES (%(flow)s, %(name)s, %(key)s, %(service)s)
+ON CONFLICT DO NOTHING;
+
+
+-- name: forget_metadata_source
+-- A database or prefix that is gone, and is gone from OpenMetadata too.
+DELETE FROM metadata_source WHERE flow = %(flow)s AND name = %(name)s;
+
+
+-- name: known_metadata_parts
+-- What of some sources is done.
+SELECT name, step, kind, part, fingerprint,
+       extract(epoch FROM clock_timestamp() - done_at)::float8 AS age
+  FROM metadata_part
+ WHERE flow = %(flow)s
+   AND (%(name)s::text IS NULL OR name = %(name)s);
+
+
+-- name: add_metadata_parts
+-- Remember what is done now.
+INSERT INTO metadata_part (flow, name, step, kind, part, fingerprint)
+SELECT %(flow)s, %(name)s, %(step)s, new.kind, new.part, new.fingerprint
+  FROM unnest(%(kinds)s::text[], %(parts)s::text[], %(fingerprints)s::text[])
+       AS new (kind, part, fingerprint)
+ON CONFLICT (flow, name, step, kind, md5(part)) DO UPDATE
+   SET fingerprint = excluded.fingerprint, done_at = clock_timestamp();
+
+
+-- name: drop_metadata_parts
+-- Forget what is gone; a table that is gone has no profile either.
+DELETE FROM metadata_part
+ USING unnest(%(kinds)s::text[], %(parts)s::text[]) AS gone (kind, part)
+ WHERE flow = %(flow)s AND name = %(name)s
+   AND metadata_part.kind = gone.kind AND metadata_part.part = gone.part;
+
+
+-- name: redo_metadata_parts
+-- Let all of some sources be made again.
+UPDATE metadata_part SET fingerprint = ''
+ WHERE flow = %(flow)s AND name = ANY(%(names)s) AND fingerprint <> '';
+
+
+-- name: lock_metadata_source
+-- Let one ingestion at a time be at a source; held by the session.
+SELECT pg_try_advisory_lock(hashtextextended(
+    'moderate.metadata.' || %(flow)s || '.' || %(name)s, 0
+)) AS locked;

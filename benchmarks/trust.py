@@ -13,7 +13,7 @@ import psycopg
 
 from benchmarks.report import Row
 from moderate.definitions import all_kinds
-from moderate.flows.user_dids.kinds import user_did_item
+from moderate.flows.platform_tasks.dids import user_did_item
 from moderate.inbox.database import Address
 from moderate.inbox.model import NewItem
 from moderate.inbox.store import Inbox

@@ -5,7 +5,7 @@ never ask Keycloak.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -146,6 +146,23 @@ class KeycloakAdminClient:
         asked = {"exact": "false"} if service_accounts else {}
         return self._users({"first": first, "max": size, **asked})
 
+    def find_user(self, username: str) -> KeycloakUser | None:
+        """Return the user of that name, who may be a service account."""
+        found = self._users(
+            {"username": username, "exact": "true", "first": 0, "max": 2}
+        )
+        return _named(username, found)
+
+    def is_service_account(self, user: KeycloakUser) -> bool:
+        """Say whether nobody but a client is behind a user.
+
+        Keycloak leaves service accounts out of what is searched for by a
+        text; in quotes it must be the whole name.
+        """
+        text = f'"{user.username}"'
+        found = self._users({"search": text, "first": 0, "max": 10})
+        return _named(user.username, found) is None
+
     def list_created_after(
         self, created_after: int, size: int
     ) -> tuple[KeycloakUser, ...]:
@@ -244,6 +261,14 @@ class KeycloakAdminClient:
         if status and 400 <= status < 500 and status not in _TEMPORARY:
             return PermanentError(msg)
         return TemporaryError(msg)
+
+
+def _named(
+    username: str, users: Iterable[KeycloakUser]
+) -> KeycloakUser | None:
+    """Return who has that name; the server's filters may be coarser."""
+    same = [each for each in users if each.username == username]
+    return same[0] if same else None
 
 
 def _server_info(admin: "KeycloakAdmin") -> Mapping[str, Any]:

@@ -12,13 +12,19 @@ from dagster import (
 from moderate.clients.platform_api import PlatformApi, ProofExists
 from moderate.clients.platform_models import Task, TaskStarted
 from moderate.flows import tags
-from moderate.flows.asset_proofs.kinds import ASSET_PROOF, OWNER_DID
+from moderate.flows.asset_proofs.kinds import ASSET_PROOF
+from moderate.flows.platform_tasks.dids import Owners
 from moderate.flows.platform_tasks.errands import Gone, There
 from moderate.flows.platform_tasks.run import carry_out
 from moderate.flows.ticks import run_request
 from moderate.flows.work import BatchConfig
 from moderate.inbox.model import Dispatch, Json, WorkItem
-from moderate.resources import InboxSource, PlatformApiResource
+from moderate.resources import (
+    InboxSource,
+    KeycloakResource,
+    PlatformApiResource,
+)
+from moderate.settings import process_settings
 
 OP = "asset_proofs"
 
@@ -30,9 +36,8 @@ class ProofErrand:
     for one object the slower does nothing.
     """
 
-    awaits: str | None = OWNER_DID
-
-    def __init__(self, api: PlatformApi) -> None:
+    def __init__(self, api: PlatformApi, owners: Owners) -> None:
+        self.owners: Owners | None = owners
         self._api = api
 
     def ask(self, item: WorkItem) -> TaskStarted | There | Gone:
@@ -63,15 +68,20 @@ def asset_proofs_op(
     config: BatchConfig,
     inbox: ResourceParam[InboxSource],
     platform_api: PlatformApiResource,
+    keycloak: KeycloakResource,
 ) -> None:
     """Work on a batch of items of kind ``asset_proof``."""
+    settings = process_settings()
     api = platform_api.client()
+    owners = Owners(
+        keycloak.client if settings.keycloak else None, settings.user_dids
+    )
     carry_out(
         context,
         inbox.open(),
         config.batch_id,
         ASSET_PROOF,
-        ProofErrand(api),
+        ProofErrand(api, owners),
         api,
     )
 

@@ -35,7 +35,8 @@ from datetime import timedelta
 from moderate.clients.http import HttpTemporaryError
 from moderate.clients.platform_api import PlatformApi
 from moderate.clients.platform_models import Task, TaskStarted, TaskState
-from moderate.errors import ModerateError, TemporaryError
+from moderate.errors import ModerateError, PermanentError, TemporaryError
+from moderate.flows.platform_tasks.dids import USER_DID, NoItem
 from moderate.flows.platform_tasks.errands import (
     PEER,
     Bounds,
@@ -55,7 +56,8 @@ from moderate.flows.work import keep_trying
 from moderate.inbox.admin import find_item
 from moderate.inbox.database import transaction
 from moderate.inbox.lease import Ended, Lease
-from moderate.inbox.model import Json, State, WorkItem
+from moderate.inbox.model import Json, NewItem, State, WorkItem
+from moderate.inbox.recording import insert_items
 from moderate.redaction import Redactor
 
 CALLERS = 4
@@ -91,6 +93,8 @@ class _Trip:
     wait: float = FIRST_WAIT
     task_id: int | None = None
     posted: float = 0.0
+    missing: NeedsDid | None = None
+    """Whose DID it lacks, and nobody knows why."""
 
     @property
     def seconds(self) -> float:
@@ -212,12 +216,17 @@ class TaskBatch:
             may = now >= self._sight.quiet_until and not self._calls
             due = due[:1] if may else []
         for trip in due:
-            call = self._ask if trip.task_id is None else self._poll
-            self._calls[self._pool.submit(call, trip)] = trip
+            self._calls[self._pool.submit(self._call, trip)] = trip
 
     def _called(self) -> set[_Trip]:
         """Return the items of which a call is under way."""
         return set(self._calls.values())
+
+    def _call(self, trip: _Trip) -> object:
+        """Make the call that is next for an item; in another thread."""
+        if trip.missing and self._errand.owners:
+            return self._errand.owners.find(trip.missing.owner)
+        return self._ask(trip) if trip.task_id is None else self._poll(trip)
 
     def _ask(self, trip: _Trip) -> object:
         try:
@@ -286,6 +295,8 @@ class TaskBatch:
                 self._done(trip, What.GONE, {"gone": answer.why}, answer.why)
             case Task():
                 self._look_at(trip, answer)
+            case NewItem() | NoItem():
+                self._missing_found(trip, answer)
             case _:
                 msg = f"the platform API has forgotten task {trip.task_id}"
                 self._again(trip, TemporaryError(msg))
@@ -310,30 +321,47 @@ class TaskBatch:
         match meaning:
             case AskAgain():
                 self._again(trip, failure)
-            case NeedsDid() if self._errand.awaits:
-                self._await_did(trip, self._errand.awaits, meaning)
+            case NeedsDid() if self._errand.owners:
+                self._await_did(trip, meaning)
             case _:
                 self._failed(trip, failure)
 
-    def _await_did(self, trip: _Trip, kind: str, missing: NeedsDid) -> None:
+    def _await_did(self, trip: _Trip, missing: NeedsDid) -> None:
         """Let the item wait for the item of its owner's DID."""
-        target = keep_trying(self._find)(kind, missing.owner)
+        target = keep_trying(self._find)(USER_DID, missing.owner)
         if target is None:
-            msg = (
-                f"{missing.reason}; nor is {missing.owner!r} among the users"
-                " who get one: not found yet, or left out by a setting"
-            )
-            self._failed(trip, TemporaryError(msg))
+            trip.missing = missing  # and next it is asked why
         elif target.state is State.DONE:
             # It has just got one; or else the platform has lost it.
             self._again(trip, TemporaryError(missing.reason))
         else:
-            ended = keep_trying(self._lease.wait_for)(
-                trip.item, kind, missing.owner, missing.reason
-            )
-            reason = ended.item.last_error or "" if ended else missing.reason
-            what = What.DEAD if ended else What.WAITING
-            self._leave(trip, what, reason)
+            self._wait_for(trip, missing)
+
+    def _wait_for(self, trip: _Trip, missing: NeedsDid) -> None:
+        ended = keep_trying(self._lease.wait_for)(
+            trip.item, USER_DID, missing.owner, missing.reason
+        )
+        reason = ended.item.last_error or "" if ended else missing.reason
+        what = What.DEAD if ended else What.WAITING
+        self._leave(trip, what, reason)
+
+    def _missing_found(self, trip: _Trip, found: NewItem | NoItem) -> None:
+        """Wait for an item that was missing, or say why there is none."""
+        missing, trip.missing = trip.missing, None
+        if missing is None:
+            return
+        if isinstance(found, NewItem):
+            # The users' sensor has not come by yet: the same item as its own.
+            keep_trying(self._record)(found)
+            self._wait_for(trip, missing)
+            return
+        msg = f"{missing.reason}: {found.why}"
+        kind = PermanentError if found.is_by_setting else TemporaryError
+        self._failed(trip, kind(msg))
+
+    def _record(self, item: NewItem) -> None:
+        with transaction(self._lease.where) as conn:
+            insert_items(conn, [item])
 
     def _find(self, kind: str, key: str) -> WorkItem | None:
         with transaction(self._lease.where) as conn:

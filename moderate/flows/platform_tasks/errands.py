@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from moderate.clients.platform_models import Task, TaskStarted
+from moderate.flows.platform_tasks.dids import Owners
 from moderate.inbox.model import Json, WorkItem
 
 PEER = "platform api"
@@ -31,8 +32,8 @@ class Gone:
 class Errand(Protocol):
     """What is asked of the API for the items of one kind."""
 
-    awaits: str | None
-    """Kind of the items that see to a user's DID, where one is needed."""
+    owners: Owners | None
+    """Knows the users whose DIDs are needed, where one is."""
 
     def ask(self, item: WorkItem) -> TaskStarted | There | Gone:
         """Ask the API; must be harmless to repeat."""

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from moderate.clients.keycloak import KeycloakAdminClient, KeycloakUser
+from moderate.flows.platform_tasks.dids import USER_DID
 from moderate.flows.user_dids import plan
-from moderate.flows.user_dids.kinds import USER_DID
 from moderate.flows.user_dids.plan import Look, Position, Rules
 from moderate.inbox.cursors import Cursor, advance_cursor, read_cursor
 from moderate.inbox.database import server_now

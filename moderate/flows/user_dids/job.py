@@ -12,10 +12,10 @@ from dagster import (
 from moderate.clients.platform_api import DidExists, PlatformApi
 from moderate.clients.platform_models import Task, TaskStarted
 from moderate.flows import tags
+from moderate.flows.platform_tasks.dids import USER_DID, Owners
 from moderate.flows.platform_tasks.errands import Gone, There
 from moderate.flows.platform_tasks.run import carry_out
 from moderate.flows.ticks import run_request
-from moderate.flows.user_dids.kinds import USER_DID
 from moderate.flows.work import BatchConfig
 from moderate.inbox.model import Dispatch, Json, WorkItem
 from moderate.resources import InboxSource, PlatformApiResource
@@ -30,7 +30,7 @@ class DidErrand:
     one user the slower does nothing.
     """
 
-    awaits: str | None = None
+    owners: Owners | None = None
 
     def __init__(self, api: PlatformApi) -> None:
         self._api = api

@@ -34,7 +34,7 @@ from datetime import datetime, timedelta
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from moderate.clients.keycloak import KeycloakUser
-from moderate.flows.user_dids.kinds import UserDid, user_did_item
+from moderate.flows.platform_tasks.dids import SERVICE_ACCOUNT, item_of_user
 from moderate.inbox.model import NewItem
 
 CURSOR = "user_dids.discovery"
@@ -46,9 +46,6 @@ deleted between two pages before the sweep has to go back."""
 RECENT_USERS = 100
 """Users whom a look asks for, where the server can filter. If there are more,
 and new ones among them, all users are read."""
-
-SERVICE_ACCOUNT = "service-account-"
-"""What the usernames of Keycloak's service accounts begin with."""
 
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -149,13 +146,7 @@ def items_of(users: Sequence[KeycloakUser], rules: Rules) -> list[NewItem]:
     as after a realm was wiped and imported, is the same item.
     """
     return [
-        user_did_item(
-            UserDid(
-                username=user.username,
-                keycloak_id=user.id,
-                created_at=user.created_at,
-            )
-        )
+        item_of_user(user)
         for user in users
         if user.enabled or rules.disabled_users
     ]

@@ -62,10 +62,17 @@ def keycloak_user_sensor(
     """Look for users, settle, dispatch, request runs."""
     settings = process_settings()
     flow = settings.flow(FLOW)
-    if not flow.is_on:
+    if not (settings.postgres and settings.platform_api):
         return SkipReason(flow.why_off())
     store = inbox.open()
-    intake = _intake(store, keycloak)
+    intake = (
+        _intake(store, keycloak)
+        if flow.is_on
+        # Our own account's item is worked on all the same.
+        else _Intake(
+            f"no users are looked for: {flow.why_off()}", is_news=False
+        )
+    )
     settled = settle(
         store,
         context.instance,

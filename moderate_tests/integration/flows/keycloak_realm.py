@@ -17,7 +17,7 @@ from dagster import (
 from keycloak import KeycloakAdmin
 
 from moderate.definitions import all_kinds, build_defs
-from moderate.flows.user_dids.kinds import USER_DID
+from moderate.flows.platform_tasks.dids import USER_DID
 from moderate.flows.user_dids.plan import CURSOR, Position
 from moderate.flows.user_dids.sensor import keycloak_user_sensor
 from moderate.inbox import admin

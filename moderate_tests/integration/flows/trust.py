@@ -17,9 +17,9 @@ from moderate.flows.asset_proofs.kinds import ASSET_PROOF
 from moderate.flows.asset_proofs.sensor import (
     platform_api_asset_object_sensor,
 )
+from moderate.flows.platform_tasks.dids import USER_DID, user_did_item
 from moderate.flows.ticks import Patience, requests, settle
 from moderate.flows.user_dids.job import user_did_request
-from moderate.flows.user_dids.kinds import USER_DID, user_did_item
 from moderate.inbox.model import State, WorkItem
 from moderate_tests.integration.flows.platform import Service
 

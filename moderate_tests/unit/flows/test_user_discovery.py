@@ -13,8 +13,8 @@ from hypothesis.stateful import (
     rule,
 )
 
+from moderate.flows.platform_tasks.dids import USER_DID
 from moderate.flows.user_dids import plan
-from moderate.flows.user_dids.kinds import USER_DID
 from moderate.flows.user_dids.plan import (
     OVERLAP,
     Look,

@@ -135,7 +135,7 @@ def test_a_proof_whose_owners_did_is_dead_is_dead_with_that_reason(
         assert "500 Internal Server Error" in (item.last_error or "")
 
 
-def test_a_proof_whose_owner_gets_no_did_is_dead_in_the_end(
+def test_without_keycloak_a_proof_without_its_owners_did_has_patience(
     trust: Trust,
 ) -> None:
     trust.seed(1, owner="robot")
@@ -144,7 +144,7 @@ def test_a_proof_whose_owner_gets_no_did_is_dead_in_the_end(
         trust.work_until_quiet()
     (item,) = trust.proofs()
     assert item.state is State.DEAD
-    assert "left out by a setting" in (item.last_error or "")
+    assert "Keycloak is not set up" in (item.last_error or "")
 
 
 def test_an_owner_whose_did_the_platform_lost_is_no_endless_loop(

@@ -15,6 +15,7 @@ from dagster import (
 
 from moderate.clients.keycloak import KeycloakAdminClient, KeycloakUser
 from moderate.errors import PermanentError, TemporaryError
+from moderate.flows.platform_tasks.dids import own_did_item
 from moderate.flows.user_dids import sensor
 from moderate.flows.user_dids.assets import keycloak_users_count
 from moderate.inbox.database import pool_of
@@ -397,13 +398,30 @@ def test_the_count_is_a_number_of_the_asset(
     assert result.metadata == {"users": MetadataValue.int(2)}
 
 
+@pytest.mark.parametrize("peer", ["API", "POSTGRES"])
 def test_a_flow_without_settings_says_which_it_needs(
-    ticks: Ticks, user_settings: dict[str, str]
+    ticks: Ticks, user_settings: dict[str, str], peer: str
 ) -> None:
-    absent = {name: "" for name in user_settings if "KEYCLOAK" in name}
+    absent = {name: "" for name in user_settings if name.startswith(peer)}
     with environment(absent), pytest.raises(AssertionError) as caught:
         ticks.tick()
-    assert "KEYCLOAK_ADMIN_PASSWORD" in str(caught.value)
+    assert f"{peer}_PASSWORD" in str(caught.value)
+
+
+def test_without_keycloak_items_are_worked_on_all_the_same(
+    ticks: Ticks, user_settings: dict[str, str]
+) -> None:
+    """Such as our own account's, which ownerless objects need."""
+    absent = {name: "" for name in user_settings if "KEYCLOAK" in name}
+    with environment(absent):
+        idle = ticks.result()
+        assert idle.skip_reason
+        assert "KEYCLOAK_ADMIN_PASSWORD" in str(idle.skip_reason)
+        with ticks.inbox.transaction() as conn:
+            ticks.inbox.record(conn, [own_did_item("Workflows")])
+        (request,) = ticks.tick()
+    assert request.job_name == "propagate_new_user_to_trust_services_job"
+    assert ticks.found == {"workflows"}
 
 
 def test_items_that_are_over_are_not_done_again(

@@ -43,6 +43,7 @@ from moderate.settings.metadata import (
     MetadataExecutor,
     MetadataSettings,
 )
+from moderate.settings.operations import OperationsSettings
 from moderate.settings.peers import (
     KeycloakSettings,
     OpenMetadataSettings,
@@ -54,6 +55,7 @@ from moderate.settings.peers import (
 from moderate.settings.service import (
     HEARTBEATS_MISSED,
     LogFormat,
+    NoticeShape,
     NotificationSettings,
     ServiceSettings,
 )
@@ -82,8 +84,10 @@ __all__ = [
     "MetadataExecutor",
     "MetadataSettings",
     "Name",
+    "NoticeShape",
     "NotificationSettings",
     "OpenMetadataSettings",
+    "OperationsSettings",
     "PeerUrl",
     "PlatformApiSettings",
     "Port",

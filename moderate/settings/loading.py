@@ -26,6 +26,7 @@ from moderate.settings.fields import (
 from moderate.settings.metadata import (
     MetadataSettings,
 )
+from moderate.settings.operations import OperationsSettings
 from moderate.settings.peers import (
     KeycloakSettings,
     OpenMetadataSettings,
@@ -66,6 +67,7 @@ class Settings:
     """All groups; a group that is absent is ``None``."""
 
     service: ServiceSettings
+    operations: OperationsSettings
     datasets: DatasetSettings
     matrix_profile: MatrixProfileSettings
     analyses: AnalysisSettings
@@ -111,6 +113,7 @@ class Settings:
 
 GROUPS: Mapping[str, type[Group]] = {
     "service": ServiceSettings,
+    "operations": OperationsSettings,
     "postgres": PostgresSettings,
     "keycloak": KeycloakSettings,
     "open_metadata": OpenMetadataSettings,

@@ -19,6 +19,13 @@ class LogFormat(StrEnum):
     CONSOLE = "console"
 
 
+class NoticeShape(StrEnum):
+    """What a notice looks like."""
+
+    JSON = "json"
+    SLACK = "slack"
+
+
 HEARTBEATS_MISSED = 3
 """A run is given up after as many, so that a slow one alone is harmless."""
 
@@ -104,4 +111,16 @@ class NotificationSettings(Group):
         alias="NOTIFY_WEBHOOK_URL",
         description="URL that takes a POST of JSON; a secret, as it may hold "
         "a token",
+    )
+    shape: NoticeShape = Field(
+        NoticeShape.JSON,
+        alias="NOTIFY_SHAPE",
+        description="`json`, or `slack` for a chat that takes Slack's",
+    )
+    quiet: Seconds = Field(
+        timedelta(minutes=5),
+        alias="NOTIFY_QUIET_SECONDS",
+        ge=timedelta(),
+        description="least seconds between two alerts; what happens meanwhile "
+        "is told in the next one",
     )

@@ -389,8 +389,8 @@ DELETE FROM batch
  WHERE id IN (
     SELECT id FROM batch
      WHERE kind = %(kind)s AND state = 'closed'
-       AND closed_at < clock_timestamp() - %(age)s
-     ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+       AND closed_at < (SELECT clock_timestamp() - %(age)s::interval)
+     ORDER BY closed_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
 RETURNING id;
 
 
@@ -401,8 +401,8 @@ UPDATE work_item
  WHERE id IN (
     SELECT id FROM work_item
      WHERE kind = %(kind)s AND state = 'done' AND dropped_at IS NULL
-       AND finished_at < clock_timestamp() - %(age)s
-     ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+       AND finished_at < (SELECT clock_timestamp() - %(age)s::interval)
+     ORDER BY finished_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
 RETURNING id;
 
 
@@ -462,6 +462,75 @@ SELECT kind, state, count(*) AS items,
  WHERE dropped_at IS NULL
  GROUP BY kind, state
  ORDER BY kind, state;
+
+
+-- name: measure_kinds
+-- What of each kind waits, is at work, ended in the last hour and gave up.
+-- Each number is read from an index of its own, of which what is long over is
+-- no part. Times are read once, in subqueries, so that the indexes end there.
+SELECT asked.kind, due.pending + parked.pending AS pending, due.due,
+       due.oldest_due_seconds, held.dispatched, held.running, over.dead,
+       ended.done AS done_last_hour, ended.attempts
+  FROM unnest(%(kinds)s::text[]) AS asked (kind)
+ CROSS JOIN LATERAL (
+    SELECT count(*) AS pending,
+           count(*) FILTER (WHERE next_attempt_at <= clock.now) AS due,
+           coalesce(greatest(extract(
+               epoch FROM max(clock.now - next_attempt_at)), 0), 0)
+               ::double precision AS oldest_due_seconds
+      FROM work_item, (SELECT clock_timestamp() AS now) AS clock
+     WHERE kind = asked.kind AND state = 'pending' AND waits_for IS NULL
+ ) AS due
+ CROSS JOIN LATERAL (
+    SELECT count(*) AS pending FROM work_item
+     WHERE kind = asked.kind AND waits_for IS NOT NULL
+ ) AS parked
+ CROSS JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE state = 'dispatched') AS dispatched,
+           count(*) FILTER (WHERE state = 'running') AS running
+      FROM work_item
+     WHERE kind = asked.kind AND batch_id IS NOT NULL
+ ) AS held
+ CROSS JOIN LATERAL (
+    SELECT count(*) AS dead FROM work_item
+     WHERE kind = asked.kind AND state = 'dead' AND dropped_at IS NULL
+ ) AS over
+ CROSS JOIN LATERAL (
+    SELECT count(*) AS done,
+           coalesce(sum(failures + 1), 0) AS attempts
+      FROM work_item
+     WHERE kind = asked.kind AND state = 'done' AND dropped_at IS NULL
+       AND finished_at > (SELECT clock_timestamp() - interval '1 hour')
+ ) AS ended;
+
+
+-- name: count_ended
+-- How many items of some kinds ended in each way since a moment. The moment
+-- up to which was counted is the next one to begin from: some seconds ago, so
+-- that no end that is being committed is passed over.
+SELECT kind, state, count(*) AS items, until.moment AS until
+  FROM (SELECT clock_timestamp() - %(lag)s::interval AS moment) AS until
+  LEFT JOIN work_item ON kind = ANY(%(kinds)s) AND dropped_at IS NULL
+   AND finished_at > coalesce(%(since)s::timestamptz, until.moment)
+   AND finished_at <= until.moment
+ GROUP BY kind, state, until.moment;
+
+
+-- name: dead_since
+-- What gave up since a moment, the first first.
+SELECT id, kind, key, last_error, finished_at FROM work_item
+ WHERE kind = ANY(%(kinds)s) AND state = 'dead' AND dropped_at IS NULL
+   AND (finished_at, id) > (%(since)s::timestamptz, %(id)s)
+   AND finished_at <= clock_timestamp() - %(lag)s::interval
+ ORDER BY finished_at, id
+ LIMIT %(limit)s;
+
+
+-- name: dead_items
+-- Items of a kind that gave up, held until the end of the transaction.
+SELECT id FROM work_item
+ WHERE kind = %(kind)s AND state = 'dead' AND dropped_at IS NULL
+ ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED;
 
 
 -- name: read_cursor

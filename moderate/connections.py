@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from moderate.clients.keycloak import KeycloakAdminClient
 from moderate.clients.object_storage import ObjectStorage
+from moderate.clients.open_metadata import OpenMetadata
 from moderate.clients.platform_api import PlatformApi
 from moderate.errors import SettingsError
 from moderate.inbox.database import Address, address
@@ -16,6 +17,7 @@ from moderate.redaction import Redactor
 from moderate.settings import (
     Group,
     KeycloakSettings,
+    OpenMetadataSettings,
     PlatformApiSettings,
     PostgresSettings,
     S3Settings,
@@ -73,6 +75,12 @@ def keycloak_client(settings: KeycloakSettings) -> KeycloakAdminClient:
         settings.password,
         settings.realm,
     )
+
+
+@cache
+def open_metadata_client(settings: OpenMetadataSettings) -> OpenMetadata:
+    """Return the client of OpenMetadata, with its token."""
+    return OpenMetadata(settings.url, settings.token)
 
 
 def inbox_address(settings: Settings) -> Address:

@@ -14,12 +14,14 @@ from dagster import ConfigurableResource
 
 from moderate.clients.keycloak import KeycloakAdminClient
 from moderate.clients.object_storage import ObjectStorage
+from moderate.clients.open_metadata import OpenMetadata
 from moderate.clients.platform_api import PlatformApi
 from moderate.clients.rabbitmq import Rabbit
 from moderate.connections import (
     given,
     inbox_address,
     keycloak_client,
+    open_metadata_client,
     platform_api_client,
     redactor,
     storage_client,
@@ -29,6 +31,7 @@ from moderate.inbox.model import Kind
 from moderate.inbox.store import Inbox
 from moderate.settings import (
     KeycloakSettings,
+    OpenMetadataSettings,
     PlatformApiSettings,
     RabbitSettings,
     S3Settings,
@@ -39,6 +42,7 @@ from moderate.settings import (
 __all__ = [
     "InboxSource",
     "KeycloakResource",
+    "OpenMetadataResource",
     "PlatformApiResource",
     "PostgresResource",
     "RabbitResource",
@@ -73,6 +77,19 @@ class PlatformApiResource(ConfigurableResource[None]):
         """
         settings = process_settings().platform_api
         return platform_api_client(given(settings, PlatformApiSettings))
+
+
+class OpenMetadataResource(ConfigurableResource[None]):
+    """The metadata catalogue; settings ``OPEN_METADATA_*``."""
+
+    def client(self) -> OpenMetadata:
+        """Return this process's client, with its token.
+
+        Raises:
+            SettingsError: The settings are absent.
+        """
+        settings = process_settings().open_metadata
+        return open_metadata_client(given(settings, OpenMetadataSettings))
 
 
 class S3Resource(ConfigurableResource[None]):

@@ -83,6 +83,21 @@ class Timeouts:
     read: float = 30.0
 
 
+@dataclass(frozen=True)
+class StoredObject:
+    """What a listing says of an object.
+
+    Attributes:
+        key: Its name.
+        size: Its bytes.
+        etag: Another one after each change.
+    """
+
+    key: str
+    size: int
+    etag: str
+
+
 class ObjectStorage:
     """An S3 service with our key; shared by threads.
 
@@ -135,6 +150,40 @@ class ObjectStorage:
                 Params={"Bucket": bucket, "Key": key},
                 ExpiresIn=int(expires.total_seconds()),
             )
+
+    def prefixes(self, bucket: str) -> list[str]:
+        """Return what keys begin with up to their first slash, with it."""
+        with self._translated("list", bucket, ""):
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=bucket, Delimiter="/"
+            )
+            return [
+                each["Prefix"]
+                for page in pages
+                for each in page.get("CommonPrefixes", [])
+            ]
+
+    def objects(
+        self, bucket: str, prefix: str, most: int
+    ) -> list[StoredObject]:
+        """Return the objects whose keys begin with ``prefix``.
+
+        Raises:
+            PermanentError: Also when there are more than ``most``.
+        """
+        found: list[StoredObject] = []
+        with self._translated("list", bucket, prefix):
+            for page in self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=bucket, Prefix=prefix
+            ):
+                found += [
+                    StoredObject(each["Key"], each["Size"], each["ETag"])
+                    for each in page.get("Contents", [])
+                ]
+                if len(found) > most:
+                    msg = f"{bucket}/{prefix} has over {most} objects"
+                    raise PermanentError(msg)
+        return found
 
     def head(self, bucket: str, key: str) -> int | None:
         """Return an object's size in bytes; ``None``: there is none.

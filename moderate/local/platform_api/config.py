@@ -4,16 +4,17 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, SecretStr, StringConstraints
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from moderate.local.platform_api.faults import Faults
+from moderate.local.serving import ListeningSettings
 
 PREFIX = "EMULATOR_"
 Url = Annotated[str, StringConstraints(pattern=r"^https?://[^/]+(/.*)?$")]
 Seconds = Annotated[float, Field(ge=0)]
 
 
-class EmulatorSettings(BaseSettings):
+class EmulatorSettings(ListeningSettings):
     """The emulator's settings; the variable is ``EMULATOR_`` and the name.
 
     Attributes:

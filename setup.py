@@ -19,6 +19,7 @@ CORE = [
     "psycopg[binary,pool]>=3.3.9,<4",
     "pydantic>=2.14,<3",
     "python-keycloak>=7.1.1,<8",
+    "python-slugify>=8,<10",
     "rich>=13,<16",
     # dagster-postgres 0.29 breaks with SQLAlchemy 2.1.
     "sqlalchemy<2.1",

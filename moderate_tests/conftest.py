@@ -38,6 +38,7 @@ def require(*requirements: Requirement) -> None:
         pytest.skip(reason)
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in this hook too.
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Say what a worker of pytest-xdist must not share with another.
 

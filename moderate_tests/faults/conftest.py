@@ -12,6 +12,9 @@ from moderate_tests.faults.verdict import VERDICTS
 
 __all__ = ["live"]
 
+SUMMARY = "summary"
+"""Property of a test whose text is shown in the summary of all."""
+
 
 @pytest.fixture
 def failpoints(live: Live) -> Iterator[Failpoints]:
@@ -27,3 +30,7 @@ def pytest_terminal_summary(
     """Say what the seeded kills came to, whatever is captured."""
     for verdict in config.stash.get(VERDICTS, []):
         terminalreporter.write_line(str(verdict))
+    for report in terminalreporter.getreports("passed"):
+        for name, text in report.user_properties:
+            if name == SUMMARY and report.when == "call":
+                terminalreporter.write_line(f"{report.nodeid}: {text}")

@@ -12,14 +12,17 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import pytest
 
 from moderate.flows.asset_proofs.plan import CURSOR
 from moderate.inbox.cursors import CorruptCursorError, forget_cursor
 from moderate.inbox.model import State
+from moderate.local.platform_api.second_calls import Why
 from moderate.local.services.platform_api import PlatformApi
+from moderate_tests.faults.conftest import SUMMARY
 from moderate_tests.faults.trust_process import IN_RUNS, IN_TICKS
 from moderate_tests.integration.flows.conftest import (
     as_user,
@@ -46,6 +49,14 @@ AT_ONCE = 8
 @pytest.fixture
 def trust(service: Service) -> Trust:
     return Trust(service)
+
+
+@pytest.fixture
+def tell(
+    record_property: Callable[[str, object], None],
+) -> Callable[[str], None]:
+    """Say something in the summary of all tests."""
+    return lambda text: record_property(SUMMARY, text)
 
 
 def bring_in(trust: Trust) -> None:
@@ -99,8 +110,8 @@ def let_time_pass(trust: Trust) -> None:
     trust.service.let_waiting_be_due()
 
 
-def assert_all_even(trust: Trust, kills: int) -> None:
-    """Hold that all is done once, and explain second calls."""
+def assert_all_even(trust: Trust, kills: int) -> str:
+    """Hold that all is done once; return the summary."""
     for _ in range(20):
         trust.tick()
         trust.work()
@@ -123,34 +134,53 @@ def assert_all_even(trust: Trust, kills: int) -> None:
         **ledger["trust_calls_by_user"],
         **ledger["trust_calls_by_object"],
     }
-    second = sum(calls.values()) - len(calls)
-    assert second <= AT_ONCE * kills, "nobody was killed meanwhile"
+    second = ledger["second_calls"]
+    assert len(second) == sum(calls.values()) - len(calls)
+    assert len(second) <= AT_ONCE * kills, "nobody was killed meanwhile"
+    assert {each["why"] for each in second} <= {Why.UNDER_WAY}
     assert ledger["max_tasks_in_flight"] <= AT_ONCE
+    return summary(kills, second)
+
+
+def summary(kills: int, second: Sequence[Mapping[str, Any]]) -> str:
+    """Say what the kills came to, and explain each second call."""
+    lines = [
+        f"kills {kills}, lost 0, doubled 0, second calls {len(second)}",
+        *(
+            f"  {each['kind']} of {each['subject']}: task {each['task_id']}"
+            f" after task {each['first_task_id']}, as {each['why']} when its"
+            " run was killed"
+            for each in second
+        ),
+    ]
+    return "\n".join(lines)
 
 
 @pytest.mark.parametrize("name", ["asked", "known"])
 def test_a_run_killed_in_mid_batch_loses_and_doubles_nothing(
-    trust: Trust, name: str
+    trust: Trust, tell: Callable[[str], None], name: str
 ) -> None:
     bring_in(trust)
     trust.tick()
     kills = kill_runs(trust, name, 5)
     assert kills
     let_time_pass(trust)
-    assert_all_even(trust, kills)
+    tell(assert_all_even(trust, kills))
 
 
-def test_a_tick_killed_before_its_commit_loses_nothing(trust: Trust) -> None:
+def test_a_tick_killed_before_its_commit_loses_nothing(
+    trust: Trust, tell: Callable[[str], None]
+) -> None:
     bring_in(trust)
     assert killed("cursor-moved", 1, "tick")
     assert trust.proofs() == []
-    assert_all_even(trust, kills=0)
+    tell(assert_all_even(trust, kills=0))
 
 
 @pytest.mark.full
 @pytest.mark.parametrize("name", [*IN_TICKS, *IN_RUNS])
 def test_whatever_boundary_a_process_dies_at_nothing_is_lost(
-    trust: Trust, name: str
+    trust: Trust, tell: Callable[[str], None], name: str
 ) -> None:
     bring_in(trust)
     kills = 0
@@ -161,14 +191,14 @@ def test_whatever_boundary_a_process_dies_at_nothing_is_lost(
         kills = kill_runs(trust, name, 1)
         assert kills
         let_time_pass(trust)
-    assert_all_even(trust, kills)
+    tell(assert_all_even(trust, kills))
 
 
 @pytest.mark.full
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", range(4))
 def test_many_kills_at_random_boundaries_lose_and_double_nothing(
-    trust: Trust, seed: int
+    trust: Trust, tell: Callable[[str], None], seed: int
 ) -> None:
     """A killed run counts a failure of what it had begun: no item may die
     of that here.
@@ -190,7 +220,7 @@ def test_many_kills_at_random_boundaries_lose_and_double_nothing(
                 trust.tick()
                 kills += kill_runs(trust, name, count)
             let_time_pass(trust)
-        assert_all_even(trust, kills)
+        tell(assert_all_even(trust, kills))
 
 
 def test_an_api_killed_in_mid_task_is_asked_again_when_it_is_back(
@@ -217,6 +247,8 @@ def test_an_api_killed_in_mid_task_is_asked_again_when_it_is_back(
     outcomes = Counter(call["outcome"] for call in ledger["trust_calls"])
     # Those that were under way have a second call, and only those.
     assert outcomes == {"succeeded": 12, "running": 8}
+    whys = Counter(each["why"] for each in ledger["second_calls"])
+    assert whys == {Why.API_DIED: 8}
     assert ledger["max_tasks_in_flight"] <= AT_ONCE
 
 

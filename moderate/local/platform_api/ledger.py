@@ -7,12 +7,13 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from moderate.local.platform_api.faults import TaskKind
+from moderate.local.platform_api.second_calls import SecondCall, explained
 from moderate.local.platform_api.storage import Storage, now
-
-RUNNING = "running"
-SUCCEEDED = "succeeded"
-FAILED = "failed"
-DISCARDED = "discarded"
+from moderate.local.platform_api.trust_calls import (
+    FAILED,
+    RUNNING,
+    TrustCall,
+)
 
 DDL = (
     (
@@ -40,26 +41,13 @@ DDL = (
         "CREATE TABLE IF NOT EXISTS peak (name TEXT PRIMARY KEY, "
         "value INTEGER) WITHOUT ROWID"
     ),
+    "CREATE TABLE IF NOT EXISTS start (at TEXT)",
 )
-TABLES = ("trust_call", "job_patch", "message", "request", "peak")
-
-
-class TrustCall(BaseModel):
-    """One call of the trust service."""
-
-    kind: TaskKind
-    subject: str = Field(description="The username or the object's key.")
-    task_id: int
-    body: dict[str, Any] | None = Field(description="What was sent.")
-    started_at: str
-    finished_at: str | None
-    outcome: str = Field(
-        description=(
-            "`succeeded`; `failed`; `discarded`: it succeeded, but another "
-            "call had been quicker; `running`: also if the emulator was "
-            "killed meanwhile."
-        )
-    )
+TABLES = ("trust_call", "job_patch", "message", "request", "peak", "start")
+ALL_CALLS = "SELECT * FROM trust_call ORDER BY id"
+REPEATED = """SELECT * FROM trust_call WHERE (kind, subject) IN
+ (SELECT kind, subject FROM trust_call GROUP BY 1, 2 HAVING count(*) > 1)
+ ORDER BY id"""
 
 
 class JobPatch(BaseModel):
@@ -91,6 +79,9 @@ class Ledger(BaseModel):
     trust_calls: list[TrustCall]
     trust_calls_by_user: dict[str, int]
     trust_calls_by_object: dict[str, int]
+    second_calls: list[SecondCall] = Field(
+        description="Calls that were not the first for a user or object."
+    )
     job_patches: dict[int, list[JobPatch]]
     messages: list[Message]
     tasks_in_flight: int
@@ -111,6 +102,7 @@ class LedgerBook:
         self._storage = storage
         for statement in DDL:
             storage.execute(statement)
+        storage.execute("INSERT INTO start VALUES (?)", (now(),))
 
     def clear(self) -> None:
         """Forget everything."""
@@ -190,9 +182,12 @@ class LedgerBook:
             calls: Whether to list every call of the trust service.
         """
         return Ledger(
-            trust_calls=self._calls() if calls else [],
+            trust_calls=self._calls(ALL_CALLS) if calls else [],
             trust_calls_by_user=self._count("did"),
             trust_calls_by_object=self._count("proof"),
+            second_calls=list(
+                explained(self._calls(REPEATED), self._starts())
+            ),
             job_patches=self._patches(),
             messages=[
                 Message.model_validate(row) for row in self._rows("message")
@@ -202,10 +197,17 @@ class LedgerBook:
             requests=self._requests(),
         )
 
-    def _calls(self) -> list[TrustCall]:
+    def _calls(self, query: str) -> list[TrustCall]:
         return [
-            TrustCall.model_validate({**row, "body": json.loads(row["body"])})
-            for row in self._rows("trust_call")
+            TrustCall.model_validate(
+                {**dict(row), "body": json.loads(row["body"])}
+            )
+            for row in self._storage.execute(query)
+        ]
+
+    def _starts(self) -> list[str]:
+        return [
+            row["at"] for row in self._storage.execute("SELECT * FROM start")
         ]
 
     def _count(self, kind: TaskKind) -> dict[str, int]:

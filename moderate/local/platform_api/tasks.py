@@ -12,12 +12,7 @@ from moderate.local.platform_api.faults import (
     TaskFault,
     TaskKind,
 )
-from moderate.local.platform_api.ledger import (
-    DISCARDED,
-    FAILED,
-    SUCCEEDED,
-    LedgerBook,
-)
+from moderate.local.platform_api.ledger import LedgerBook
 from moderate.local.platform_api.pool import ConnectionPool, PoolTimeoutError
 from moderate.local.platform_api.storage import (
     ASSETS,
@@ -28,6 +23,11 @@ from moderate.local.platform_api.storage import (
     Storage,
     Table,
     now,
+)
+from moderate.local.platform_api.trust_calls import (
+    DISCARDED,
+    FAILED,
+    SUCCEEDED,
 )
 
 log = logging.getLogger(__name__)

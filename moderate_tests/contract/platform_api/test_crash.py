@@ -47,3 +47,4 @@ def test_rows_and_ledger_survive_a_kill(
     assert ledger["trust_calls_by_user"] == {"contract-kept": 1}
     assert ledger["requests"]["POST /user/did"]["200"] == 2
     assert ledger["tasks_in_flight"] == 0
+    assert ledger["second_calls"] == []

@@ -136,12 +136,14 @@ def test_a_user_can_fail_twice_and_then_work(emulated: Peer) -> None:
     assert [bool(one["error"]) for one in results] == [True, True, False]
     assert run_did(emulated, "twice-2")["error"]
     assert run_did(emulated, "other")["error"] is None
+    ledger = emulated.control("GET", "ledger")
     outcomes = Counter(
-        (call["subject"], call["outcome"])
-        for call in emulated.control("GET", "ledger")["trust_calls"]
+        (call["subject"], call["outcome"]) for call in ledger["trust_calls"]
     )
     assert outcomes["twice-1", "failed"] == 2
     assert outcomes["twice-1", "succeeded"] == 1
+    again = [(each["subject"], each["why"]) for each in ledger["second_calls"]]
+    assert again == [("twice-1", "the first had failed")] * 2
 
 
 def test_a_task_can_hang_until_the_api_gives_up(

@@ -68,6 +68,12 @@ class Entity:
         """The service that it belongs to; a service belongs to itself."""
         return self.parent.service if self.parent else self
 
+    def enclosing(self, kind: Kind) -> "Entity | None":
+        """It, or what it lies in, whichever is of ``kind``."""
+        if self.kind is kind:
+            return self
+        return self.parent.enclosing(kind) if self.parent else None
+
     @property
     def etag(self) -> str:
         """Changes with every change."""

@@ -1,6 +1,7 @@
 """What every request passes: the ledger, the faults, and the token."""
 
 import asyncio
+import re
 import time
 
 from starlette.datastructures import Headers
@@ -16,7 +17,7 @@ from moderate.local.open_metadata.state import Server
 API = "/api/"
 # Asked without a token, as by whoever looks whether the server is there.
 PUBLIC = frozenset({"/api/v1/system/version", "/api/v1/system/status"})
-UNKNOWN = "(unknown)"
+CONVERTER = re.compile(r":\w+(?=})")
 
 
 class Gate:
@@ -88,7 +89,7 @@ class Gate:
         )
 
     def _note(self, scope: Scope, began: float, status: int) -> None:
-        route = getattr(scope.get("route"), "path", UNKNOWN)
+        route = str(getattr(scope.get("route"), "path", scope["path"]))
         call = Call(
             at=began,
             method=scope["method"],
@@ -98,7 +99,7 @@ class Gate:
             seconds=time.time() - began,
             rows=scope.get("state", {}).get("rows"),
         )
-        self._server.ledger.called(route, call)
+        self._server.ledger.called(CONVERTER.sub("", route), call)
 
 
 class _Answered:

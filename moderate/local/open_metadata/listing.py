@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any
@@ -90,7 +91,9 @@ def _select(
     found = [
         each
         for each in _scope(store, kind, query)
-        if each.kind is kind and deleted in (None, each.deleted)
+        if each.kind is kind
+        and deleted in (None, each.deleted)
+        and _fits(each, query)
     ]
     return sorted(found, key=lambda each: (each.name, each.id))
 
@@ -110,6 +113,24 @@ def _scope(
                 return found.descendants()
         return ()
     return store.all(kind)
+
+
+def _fits(entity: Entity, query: Mapping[str, str]) -> bool:
+    """Whether an entity fits the patterns that the profiler sends.
+
+    Not recorded; so in the client (``profiler.source.fetcher``) and in the
+    server's published source.
+    """
+    by_full_name = query.get("regexFilterByFqn") == "true"
+    excluding = query.get("regexMode") == "exclude"
+    for kind in (DATABASE, DATABASE_SCHEMA, TABLE):
+        pattern = query.get(f"{kind.name}Regex")
+        meant = entity.enclosing(kind)
+        if pattern and meant:
+            name = meant.full_name if by_full_name else meant.name
+            if bool(re.search(pattern, name)) is excluding:
+                return False
+    return True
 
 
 def _limit(given: str | None) -> int:

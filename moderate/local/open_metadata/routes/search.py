@@ -12,10 +12,12 @@ from starlette.responses import JSONResponse, Response
 from moderate.local.open_metadata import names
 from moderate.local.open_metadata.entity import Entity, View
 from moderate.local.open_metadata.errors import ApiError
-from moderate.local.open_metadata.kinds import KINDS, Kind
+from moderate.local.open_metadata.kinds import KINDS
 from moderate.local.open_metadata.state import Server, ServerDep
 
 Json = dict[str, Any]
+# By far what is asked most, so it is looked at first.
+NAME = "fullyQualifiedName"
 SUFFIX = "_search_index"
 SHARDS = {"failed": 0, "skipped": 0, "successful": 1, "total": 1}
 # References in the index have no `href`.
@@ -44,7 +46,9 @@ async def field_query(
     """Find what has a value, or a shell pattern, in a field."""
     found = [
         source
-        for source in _sources(server, index, deleted=deleted == "true")
+        for entity in _indexed(server, index, deleted=deleted == "true")
+        if field_name != NAME or _matches(entity.full_name, field_value)
+        for source in [_source(entity)]
         if _matches(source.get(field_name), field_value)
     ]
     return _answer(index, found, found[first : first + size])
@@ -59,24 +63,22 @@ async def query(
     size: int = 10,
 ) -> Response:
     """Show all of an index; the query language is not emulated."""
-    found = list(_sources(server, index, deleted=deleted == "true"))
+    found = [
+        _source(entity)
+        for entity in _indexed(server, index, deleted=deleted == "true")
+    ]
     return _answer(index, found, found[first : first + size])
 
 
-def _sources(server: Server, index: str, *, deleted: bool) -> Iterable[Json]:
-    for kind in _indexed(index):
-        for entity in server.store.all(kind):
-            if entity.deleted == deleted:
-                yield _source(entity)
-
-
-def _indexed(index: str) -> list[Kind]:
+def _indexed(server: Server, index: str, *, deleted: bool) -> Iterable[Entity]:
     wanted = {each.strip() for each in index.split(",")}
-    return [
-        kind
+    return (
+        entity
         for kind in KINDS
         if wanted & {f"{_snake(kind.name)}{SUFFIX}", kind.name, "all"}
-    ]
+        for entity in server.store.all(kind)
+        if entity.deleted == deleted
+    )
 
 
 def _snake(name: str) -> str:

@@ -12,6 +12,7 @@ from benchmarks import (
     intake,
     latency,
     matrix_profile,
+    state,
     trust,
     users,
 )
@@ -23,6 +24,7 @@ SUITES = (
     Suite("data-services", data_services.measure),
     Suite("intake", intake.measure),
     Suite("latency", latency.measure),
+    Suite("state", state.measure),
     Suite("trust", trust.measure),
     Suite("users", users.measure),
     Suite("matrix-profile", matrix_profile.measure),

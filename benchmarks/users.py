@@ -30,7 +30,8 @@ from moderate.local.services.keycloak import SHARED_FOLDERS, Keycloak
 from moderate.local.services.postgres import Postgres
 
 SIZES = (100, 10_000, 50_000)
-PAGE_SIZES = (100, 1_000, 2_000)
+PAGE_SIZES = (1_000, 5_000)
+# Pages of 100 take 446 s for 50,003 users, and tell nothing new.
 QUIET_TICKS = 30
 RULES = Rules(
     page_size=1_000,

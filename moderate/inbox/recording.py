@@ -1,7 +1,6 @@
 """The one way by which items come to be rows."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 
 from psycopg.types.json import Jsonb
 
@@ -36,5 +35,5 @@ def _chunks(items: Sequence[NewItem]) -> Iterator[Sequence[NewItem]]:
 
 
 def _insert(conn: Conn, chunk: Sequence[NewItem]) -> Sequence[Row]:
-    documents = Jsonb([asdict(item) for item in chunk])
+    documents = Jsonb([vars(item) for item in chunk])
     return fetch(conn, "record_items", items=documents)

@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from moderate.inbox.model import NewItem, State
@@ -67,7 +67,7 @@ def storable(item: NewItem) -> NewItem:
             error=clean(item.error),
             outcome=clean(item.outcome),
         )
-        size = len(json.dumps(asdict(cleaned)))
+        size = len(json.dumps(vars(cleaned)))
     except RecursionError:
         return _emptied(item, key, "the event is nested too deeply")
     if size > MAX_ITEM_BYTES:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -147,16 +148,16 @@ def _digest(technique: Hash, store: KeyStore) -> Callable[[str], str]:
 
 
 def _filled(
-    array: pa.Array, change: Callable[[list[str]], list[str]]
+    array: pa.Array, change: Callable[[pa.StringArray], pa.StringArray]
 ) -> pa.Array:
     """Change the values that are not null."""
     text = as_text(array)
-    made = change(text.drop_null().to_pylist())
+    made = change(text.drop_null())
     if not text.null_count:
-        return pa.array(made, pa.string())
-    rest = iter(made)
-    missing = text.is_null().to_pylist()
-    return pa.array([None if m else next(rest) for m in missing], pa.string())
+        return made
+    is_there = text.is_valid().to_numpy(zero_copy_only=False)
+    places = np.cumsum(is_there) - 1
+    return made.take(pa.array(places, mask=~is_there))
 
 
 def _each_distinct(array: pa.Array, change: Callable[[str], str]) -> pa.Array:

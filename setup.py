@@ -66,10 +66,14 @@ DATA_SERVICES = [
 
 # The local stack: Dagster's UI, the emulators, the S3 stand-in.
 LOCAL = [
+    # Our OpenMetadata validates what it gets with the framework's models.
+    *OPENMETADATA,
     "dagster-webserver>=1.13.27,<1.14",
     "eemeter>=4,<5",
     "fastapi>=0.115,<1",
     "go-task-bin>=3.40,<4",
+    "jinja2>=3.1,<4",
+    "jsonpatch>=1.33,<2",
     "moto[s3,server]>=5.2,<6",
     "psutil>=6",
     "pydantic-settings>=2.6,<3",
@@ -85,7 +89,6 @@ DEV = [
     *KUBERNETES,
     *LOCAL,
     *MATRIX_PROFILE,
-    *OPENMETADATA,
     "black>=25,<27",
     "boto3-stubs[s3]>=1.41,<2",
     "coverage[toml]>=7.6,<8",

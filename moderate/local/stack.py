@@ -33,6 +33,7 @@ from moderate.local.services.dagster import (
     Webserver,
 )
 from moderate.local.services.keycloak import Keycloak
+from moderate.local.services.open_metadata import OpenMetadata
 from moderate.local.services.platform_api import PlatformApi
 from moderate.local.services.postgres import Postgres
 from moderate.local.services.rabbitmq import RabbitMQ
@@ -48,6 +49,7 @@ PORT_NAMES = (
     "keycloak",
     "s3",
     "platform-api",
+    "open-metadata",
     "dagster-code",
     "dagster-webserver",
 )
@@ -57,6 +59,7 @@ OWN_SECRETS = (
     "keycloak_admin_password",
     "s3_access_key",
     "s3_secret_key",
+    "open_metadata_secret",
 )
 PEER_GROUPS = (
     "postgres",
@@ -121,7 +124,7 @@ class Stack:
             self._secrets_file, (*OWN_SECRETS, *SECRET_NAMES)
         )
         self._make_servers(durable=durable)
-        self._make_platform_api(emulator or {})
+        self._make_emulators(emulator or {})
         self._make_dagster(module)
         self._cancelled = threading.Event()
         for part in self.parts:
@@ -254,7 +257,7 @@ class Stack:
             log=self._log(S3),
         )
 
-    def _make_platform_api(self, options: Mapping[str, str]) -> None:
+    def _make_emulators(self, options: Mapping[str, str]) -> None:
         self.platform_api = PlatformApi(
             self.root / "platform-api",
             port=self.ports["platform-api"],
@@ -265,12 +268,19 @@ class Stack:
             options=options,
             log=self._log(PlatformApi),
         )
+        self.open_metadata = OpenMetadata(
+            self.root / "open-metadata",
+            port=self.ports["open-metadata"],
+            secret=self._secrets["open_metadata_secret"],
+            log=self._log(OpenMetadata),
+        )
         self._needs: dict[Service, tuple[Service, ...]] = {
             self.postgres: (),
             self.keycloak: (),
             self.rabbitmq: (),
             self.s3: (),
             self.platform_api: (self.keycloak, self.rabbitmq, self.s3),
+            self.open_metadata: (),
         }
 
     def _make_dagster(self, module: str) -> None:
@@ -305,7 +315,11 @@ class Stack:
             self.code_server: (self.postgres,),
             self.webserver: (self.code_server,),
             # It looks at sensors at once, so everything must be there.
-            self.daemon: (self.webserver, self.platform_api),
+            self.daemon: (
+                self.webserver,
+                self.platform_api,
+                self.open_metadata,
+            ),
         }
 
     def _log(self, kind: type[Service]) -> Path:

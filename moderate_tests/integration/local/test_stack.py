@@ -84,6 +84,7 @@ def test_up_serves_all_parts_and_leaves_nothing_after_ctrl_c(
             "rabbitmq",
             "s3",
             "platform-api",
+            "open-metadata",
             "dagster-code",
             "dagster-webserver",
             "dagster-daemon",

@@ -30,6 +30,10 @@ from moderate.flows.matrix_profile.sensor import (
     matrix_profile_messages_sensor,
     matrix_profile_reconcile_sensor,
 )
+from moderate.flows.operations.observing import (
+    operations_assets,
+    operations_sensor,
+)
 from moderate.flows.user_dids.assets import keycloak_users_count
 from moderate.flows.user_dids.job import (
     propagate_new_user_to_trust_services_job,
@@ -68,7 +72,7 @@ def build_defs(**overrides: Any) -> Definitions:
     }
     data_services = catalogue.jobs()
     return Definitions(
-        assets=[keycloak_users_count, *dataset_assets],
+        assets=[keycloak_users_count, *dataset_assets, operations_assets],
         jobs=[
             matrix_profile_job,
             platform_job_results_job,
@@ -83,6 +87,7 @@ def build_defs(**overrides: Any) -> Definitions:
             matrix_profile_reconcile_sensor,
             matrix_profile_leftovers_sensor,
             keycloak_user_sensor,
+            operations_sensor,
             platform_api_asset_object_sensor,
             *sensors.sensors(data_services),
         ],

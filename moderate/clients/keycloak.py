@@ -185,12 +185,15 @@ class KeycloakAdminClient:
         Its version says so. An account that may not see the version gets no
         filter: everything works without.
         """
-        info = self._call("ask for the version", _server_info)
-        version = str((info.get("systemInfo") or {}).get("version"))
-        found = re.match(r"(\d+)\.(\d+)", version)
+        found = re.match(r"(\d+)\.(\d+)", self.version())
         return found is not None and (
             (int(found[1]), int(found[2])) >= FILTERS_BY_CREATION
         )
+
+    def version(self) -> str:
+        """Return the server's version; empty if we may not see it."""
+        info = self._call("ask for the version", _server_info)
+        return str((info.get("systemInfo") or {}).get("version") or "")
 
     def _users(self, query: Mapping[str, Any]) -> tuple[KeycloakUser, ...]:
         asked = {"briefRepresentation": "true", **query}

@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
-from pydantic import SecretStr, TypeAdapter
+from pydantic import Field, SecretStr, TypeAdapter
 
 from moderate.clients.errors import CredentialsRejected, UnreadableAnswer
 from moderate.clients.http import (
@@ -86,6 +86,23 @@ _TOTAL_COUNT = "X-Total-Count"
 _ACCOUNT = "check API_BASE_URL, API_USERNAME and API_PASSWORD"
 
 
+class _Account(ApiModel):
+    """Who the API takes us for; not every version says so."""
+
+    is_admin: bool | None = None
+
+
+class Greeting(ApiModel):
+    """What the API says to who asks whether it is there."""
+
+    user: _Account = Field(default_factory=_Account)
+
+    @property
+    def is_admin(self) -> bool | None:
+        """Say whether our account has all rights; ``None``: not told."""
+        return self.user.is_admin
+
+
 class _GrantedToken(ApiModel):
     access_token: SecretStr
     expires_in: float
@@ -98,6 +115,7 @@ _JOB = TypeAdapter(Job)
 _OBJECT = TypeAdapter(AssetObject)
 _OBJECTS = TypeAdapter(list[AssetObject])
 _PROOF_ANSWER: TypeAdapter[ProofAnswer] = TypeAdapter(ProofAnswer)
+_GREETING = TypeAdapter(Greeting)
 _TASK = TypeAdapter(Task)
 _TOKEN = TypeAdapter(_GrantedToken)
 
@@ -157,6 +175,10 @@ class PlatformApi:
     def close(self) -> None:
         """Close the connections."""
         self._opened.close()
+
+    def ping(self) -> Greeting:
+        """Ask the API who it takes us for: it is there, and knows us."""
+        return self._ask("GET", "/ping").parsed(_GREETING)
 
     # Jobs
 

@@ -182,6 +182,12 @@ class Channel:
             with self._operation("close", connection=publishing):
                 publishing.close()
 
+    @property
+    def server(self) -> str:
+        """The broker's name and version, as it says itself."""
+        told = self._connection._impl.server_properties or {}  # noqa: SLF001
+        return f"{told.get('product', '')} {told.get('version', '')}".strip()
+
     def declare_durable(self, queue: str) -> int:
         """Make sure that a queue exists; return how many messages wait.
 

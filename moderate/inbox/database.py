@@ -216,6 +216,16 @@ def run(conn: Conn, name: str, /, **parameters: Any) -> int:
     return conn.execute(statement(name), parameters).rowcount
 
 
+def server_version(where: Address) -> str:
+    """Return the version of the database's server.
+
+    Raises:
+        InboxUnavailableError: It can't be reached.
+    """
+    with transaction(where) as conn:
+        return str(conn.info.parameter_status("server_version") or "")
+
+
 def server_now(conn: Conn) -> datetime:
     """Return the inbox's clock (aware, UTC); the only one that counts."""
     row = conn.execute("SELECT clock_timestamp() AS now").fetchone()

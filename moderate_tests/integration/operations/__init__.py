@@ -1,0 +1,1 @@
+"""What is watched, told, pruned: on real Postgres and RabbitMQ."""

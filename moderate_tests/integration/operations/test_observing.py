@@ -1,0 +1,247 @@
+"""The assets of group operations show what is so, and judge it."""
+
+from typing import Any
+
+import pytest
+from dagster import AssetKey, SensorResult, SkipReason
+from dagster._core.definitions.observe import observe
+
+from moderate.definitions import build_defs
+from moderate.flows.operations.figures import check_specs
+from moderate.flows.operations.observing import (
+    operations_assets,
+    operations_sensor,
+)
+from moderate.local.ports import free_port
+from moderate_tests.integration.flows.platform import environment
+from moderate_tests.integration.operations.conftest import (
+    KIND,
+    OTHER,
+    Tick,
+    Watched,
+)
+
+pytestmark = pytest.mark.services
+
+MATRIX = "operations/matrix_profile"
+DIDS = "operations/user_dids"
+
+
+def tick(watched: Watched, cursor: str | None = None) -> Tick:
+    result = watched.evaluate(operations_sensor, cursor)
+    assert isinstance(result, SensorResult)
+    return Tick(result)
+
+
+def test_each_flow_has_a_point_with_its_own_numbers(
+    watched: Watched,
+) -> None:
+    watched.record(KIND, "1", "2", "3", "4", "5")
+    watched.record(OTHER, "anna")
+    watched.sql(
+        "UPDATE work_item SET next_attempt_at = clock_timestamp()"
+        " + interval '1 hour' WHERE key = '1';"
+        "UPDATE work_item SET next_attempt_at = clock_timestamp()"
+        " - interval '100 s' WHERE key = '2';"
+        "UPDATE work_item SET state = 'done', failures = 2,"
+        " finished_at = clock_timestamp() WHERE key = '3';"
+        "UPDATE work_item SET state = 'done', finished_at ="
+        " clock_timestamp() - interval '2 hours' WHERE key = '4'"
+    )
+    watched.record_dead("6")
+    points = tick(watched).points
+    matrix = points[MATRIX]
+    # The end of a dead item is told: its final word is an item as well.
+    words = watched.rows(
+        "SELECT count(*) AS n FROM work_item"
+        " WHERE kind = 'platform_job_result'"
+    )[0]["n"]
+    assert matrix["pending"] == 3 + words
+    assert matrix["due"] == 2 + words
+    assert 100 <= matrix["oldest due (seconds)"] < 200
+    assert matrix["done in the last hour"] == 1
+    assert matrix["attempts per done item"] == 3
+    assert matrix["dead"] == 1
+    assert points[DIDS]["pending"] == 1
+    assert points[DIDS]["dead"] == 0
+
+
+def test_items_that_are_dispatched_or_running_are_told_apart(
+    watched: Watched,
+) -> None:
+    watched.record(OTHER, *(f"user {n}" for n in range(3)))
+    assert watched.inbox.dispatch([OTHER]) == 3
+    assert tick(watched).points[DIDS]["dispatched"] == 3
+    (batch,) = watched.inbox.unbound([OTHER])
+    assert batch.flow == "user_dids"
+    assert watched.inbox.bind(batch.id, "run")
+    point = tick(watched).points[DIDS]
+    assert (point["dispatched"], point["running"]) == (0, 3)
+
+
+def test_a_dead_item_is_shown_with_its_reason(watched: Watched) -> None:
+    watched.record_dead("7", error="the column is empty")
+    found = tick(watched)
+    (row,) = found.points[MATRIX]["dead items"].records
+    assert row.data["key"] == "7"
+    assert row.data["reason"] == "the column is empty"
+    assert found.checks[f"{MATRIX}:nothing_dead"] is False
+    assert found.checks[f"{DIDS}:nothing_dead"] is True
+
+
+def test_the_broker_s_queues_are_counted_and_dead_letters_judged(
+    watched: Watched,
+) -> None:
+    flow = watched.settings.matrix_profile
+    with watched.rabbit().channel() as channel:
+        channel.declare_durable(flow.queue)
+        channel.declare_durable(flow.dead_letter_queue)
+        channel.publish_confirmed(flow.queue, b"1")
+        channel.publish_confirmed(flow.queue, b"2")
+        channel.publish_confirmed(flow.dead_letter_queue, b"null")
+    found = tick(watched)
+    assert found.points[MATRIX]["messages at the broker"] == 2
+    assert found.points[MATRIX]["dead letters"] == 1
+    assert found.checks[f"{MATRIX}:no_dead_letters"] is False
+
+
+def test_an_item_that_is_due_for_longer_than_the_setting_is_late(
+    watched: Watched,
+) -> None:
+    watched.record(KIND, "1")
+    assert tick(watched).checks[f"{MATRIX}:nothing_late"] is True
+    watched.sql(
+        "UPDATE work_item SET next_attempt_at = clock_timestamp()"
+        " - interval '901 s'"
+    )
+    assert tick(watched).checks[f"{MATRIX}:nothing_late"] is False
+
+
+def test_a_flow_that_is_off_says_what_switches_it_on(
+    watched: Watched,
+) -> None:
+    state = tick(watched).points[DIDS]["state"]
+    assert state.startswith("flow user_dids is off: set ")
+    assert "KEYCLOAK_SERVER_URL" in state
+
+
+def test_a_peer_that_is_away_fails_its_check_and_hides_no_other_number(
+    watched: Watched,
+) -> None:
+    away = {"RABBIT_URL": f"amqp://u:canary@127.0.0.1:{free_port()}/"}
+    watched.record(OTHER, "anna")
+    with environment(away):
+        found = tick(watched)
+    assert found.checks["operations/peers:rabbitmq_reachable"] is False
+    assert found.checks["operations/peers:postgres_reachable"] is True
+    assert found.checks["operations/peers:keycloak_reachable"] is True
+    assert found.points[DIDS]["pending"] == 1
+    assert "canary" not in str(found.result)
+
+
+def test_the_error_rate_of_a_peer_is_that_of_its_last_probes(
+    watched: Watched,
+) -> None:
+    away = {"RABBIT_URL": f"amqp://u:p@127.0.0.1:{free_port()}/"}
+    for _ in range(3):
+        tick(watched)
+    with environment(away):
+        tick(watched)
+    rates = tick(watched).points["operations/peers"]
+    assert rates["rabbitmq (error rate)"] == 0.25
+    assert rates["postgres (error rate)"] == 0
+
+
+def test_an_inbox_that_is_away_is_said_and_gives_no_numbers(
+    watched: Watched,
+) -> None:
+    with environment({"POSTGRES_PORT": str(free_port())}):
+        found = tick(watched)
+    assert found.checks["operations/inbox:inbox_readable"] is False
+    assert f"{MATRIX}:nothing_dead" not in found.checks
+    assert "pending" not in found.points[MATRIX]
+
+
+def test_an_old_schema_fails_its_check_and_names_the_command(
+    watched: Watched,
+) -> None:
+    tick(watched)
+    watched.sql(
+        "DELETE FROM schema_version WHERE number ="
+        " (SELECT max(number) FROM schema_version)"
+    )
+    found = tick(watched)
+    assert found.checks["operations/inbox:schema_current"] is False
+    assert (
+        "moderate inbox migrate" in found.points["operations/inbox"]["state"]
+    )
+
+
+def test_a_verdict_is_told_when_it_changes_and_not_each_minute(
+    watched: Watched,
+) -> None:
+    """Dagster keeps each evaluation for ever."""
+    first = tick(watched)
+    assert len(first.checks) == len(list(check_specs()))
+    second = tick(watched, first.result.cursor)
+    assert second.checks == {}
+    watched.record_dead("1")
+    third = tick(watched, second.result.cursor)
+    assert third.checks == {f"{MATRIX}:nothing_dead": False}
+    watched.sql("UPDATE work_item SET dropped_at = clock_timestamp()")
+    fourth = tick(watched, third.result.cursor)
+    assert fourth.checks == {f"{MATRIX}:nothing_dead": True}
+
+
+@pytest.mark.parametrize("cursor", ["", "nonsense", '{"passed": 3}'])
+def test_a_damaged_cursor_tells_all_verdicts_anew(
+    watched: Watched, cursor: str
+) -> None:
+    assert len(tick(watched, cursor).checks) == len(list(check_specs()))
+
+
+def test_every_check_says_what_to_do() -> None:
+    for spec in check_specs():
+        assert "To do otherwise: " in (spec.description or "")
+
+
+def test_what_the_sensor_tells_is_stored_as_the_assets_events(
+    watched: Watched,
+) -> None:
+    """The daemon reports them as this does; the UI plots them."""
+    watched.record(KIND, "1")
+    for event in tick(watched).result.asset_events:
+        watched.instance.report_runless_asset_event(event)
+    records = watched.instance.fetch_observations(
+        AssetKey(["operations", "matrix_profile"]), limit=1
+    ).records
+    observation: Any = records[0].asset_observation
+    assert observation.metadata["pending"].value == 1
+
+
+def test_the_same_look_can_be_had_by_a_click(watched: Watched) -> None:
+    watched.record(KIND, "1")
+    result = observe(
+        [operations_assets],
+        instance=watched.instance,
+        resources=build_defs().resources,
+    )
+    assert result.success
+    (seen,) = [
+        event.asset_observation_data.asset_observation
+        for event in result.get_asset_observation_events()
+        if event.asset_key == AssetKey(["operations", "matrix_profile"])
+    ]
+    assert seen.metadata["pending"].value == 1
+    assert len(result.get_asset_check_evaluations()) == len(
+        list(check_specs())
+    )
+
+
+def test_the_sensor_is_off_without_an_inbox(watched: Watched) -> None:
+    with environment(
+        {"POSTGRES_HOST": "", "POSTGRES_USERNAME": "", "POSTGRES_PASSWORD": ""}
+    ):
+        result = watched.evaluate(operations_sensor)
+    assert isinstance(result, SkipReason)
+    assert "POSTGRES_HOST" in str(result.skip_message)

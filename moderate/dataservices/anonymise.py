@@ -122,7 +122,7 @@ def anonymise(
         risk=risk(reached.sizes, asked.sampling),
         ordered=work.ordered,
         looked_at=search.looked_at,
-        notes=tuple(work.notes()),
+        notes=(*_taken(request, asked), *work.notes()),
     )
     return output, report
 
@@ -130,10 +130,14 @@ def anonymise(
 def _resolved(table: Table, request: Request) -> Request:
     """Return the request with the names as the table spells them."""
 
-    def names(wanted: Sequence[str]) -> tuple[str, ...]:
-        return resolve(wanted, table.columns, ignore_case=request.ignore_case)
+    def names(
+        wanted: Sequence[str], *, ignore_case: bool = False
+    ) -> tuple[str, ...]:
+        ignore_case |= request.ignore_case
+        return resolve(wanted, table.columns, ignore_case=ignore_case)
 
-    ident, sensitive = names(request.ident), names(request.sensitive)
+    ident = names(request.ident, ignore_case=request.ignore_ident_case)
+    sensitive = names(request.sensitive)
     quasi = names(request.quasi_identifiers)
     refuse_overlap(ident=ident, quasi_identifier=quasi, sensitive=sensitive)
     given = dict(
@@ -155,6 +159,13 @@ def _resolved(table: Table, request: Request) -> Request:
         sensitive=sensitive,
         hierarchies=given,
     )
+
+
+def _taken(request: Request, resolved: Request) -> Iterator[str]:
+    """Yield which columns to mask were named by another case."""
+    for named, column in zip(request.ident, resolved.ident, strict=True):
+        if named != column:
+            yield f"ident {named!r} is taken for column {column!r}"
 
 
 def _hierarchies(request: Request, read: Any) -> tuple[Hierarchy, ...]:

@@ -47,6 +47,7 @@ class Request:
         nulls: See ``NullRule``.
         sampling: Share of the population in the table, for the risk.
         ignore_case: Whether a column's name may differ by case.
+        ignore_ident_case: The same, of ``ident`` alone.
     """
 
     quasi_identifiers: tuple[str, ...]
@@ -62,6 +63,7 @@ class Request:
     nulls: NullRule = NullRule.OWN_CLASS
     sampling: float = 1.0
     ignore_case: bool = False
+    ignore_ident_case: bool = True
 
     def __post_init__(self) -> None:
         """Refuse what can't be meant.

@@ -33,10 +33,11 @@ class DataServiceSettings(Group):
         "the system's temporary one by default",
     )
     column_case: str = Field(
-        "exact",
+        "ident",
         alias="DATA_SERVICES_COLUMN_CASE",
-        pattern="^(exact|ignore)$",
-        description="`exact`, or `ignore` to take column `Name` for `name`",
+        pattern="^(ident|ignore|exact)$",
+        description="where column `Name` is taken for `name`: in `ident`, "
+        "the columns to mask; `ignore`: everywhere; `exact`: nowhere",
     )
     key_source: KeySource = Field(
         KeySource.NONE,

@@ -101,6 +101,7 @@ def apply(
             ),
             sampling=config.sampling_fraction,
             ignore_case=ignore_case(),
+            ignore_ident_case=ignore_case(of_ident=True),
             **wanted,
         )
         context.log.info(

@@ -102,9 +102,14 @@ def choice(kind: type[Choice], value: str, option: str) -> Choice:
         raise PermanentError(msg) from None
 
 
-def ignore_case() -> bool:
-    """Say whether a column's name may differ by case."""
-    return process_settings().data_services.column_case == "ignore"
+def ignore_case(*, of_ident: bool = False) -> bool:
+    """Say whether a column's name may differ by case.
+
+    Args:
+        of_ident: Whether it is a column to mask; see decision 4.
+    """
+    case = process_settings().data_services.column_case
+    return case == "ignore" or (of_ident and case == "ident")
 
 
 def output_path(

@@ -16,7 +16,7 @@ from moderate import resources, settings
 from moderate.definitions import build_defs
 from moderate.local.services.s3 import S3
 
-PEOPLE = """id,name,age,gender,disease
+PEOPLE = """id,Name,age,gender,disease
 1,Ann,25,F,flu
 2,Bea,27,F,cold
 3,Cea,28,F,flu

@@ -76,7 +76,7 @@ PSEUDONYMISE = """
     config:
       used_function:
         - technique: {hash: {columns: ["id"], algorithm: sha256}}
-        - technique: {encrypt: {columns: ["name"], key_name: pii_key}}
+        - technique: {encrypt: {columns: ["Name"], key_name: pii_key}}
         - technique: {redact: {columns: ["disease"]}}
         - technique: {replace: {columns: ["gender"], new_value: "X"}}
 """
@@ -84,7 +84,7 @@ DECRYPT = """
   depseudonymize_structured:
     config:
       used_function:
-        - technique: {type: decrypt, columns: ["name"], key_name: pii_key}
+        - technique: {type: decrypt, columns: ["Name"], key_name: pii_key}
 """
 
 
@@ -134,7 +134,7 @@ def test_a_documented_configuration_works_on_local_files(
     rows = rows_of((tmp_path / "out.csv").read_text())
     assert [row["id"] for row in rows] == [str(n) for n in range(1, 13)]
     if name == "k_anonymity_job":
-        assert {row["name"] for row in rows} == {"*"}
+        assert {row["Name"] for row in rows} == {"*"}
         assert rows[0]["age"] == "[20, 30)"
     assert not list((tmp_path / "scratch").iterdir()), "nothing is left"
 
@@ -217,6 +217,26 @@ ops:
     assert [each["Key"] for each in found["Contents"]] == [key, out]
 
 
+def test_only_columns_to_mask_may_differ_by_case(
+    tmp_path: Path, run: Run, environment: Callable[..., None]
+) -> None:
+    """The documents' table says ``Name``, its configuration ``name``."""
+    config = local(tmp_path, STEPS["k_anonymity_job"])
+    assert '["name"]' in config
+    assert ",Name," in PEOPLE
+    environment(DATA_SERVICES_COLUMN_CASE="exact")
+    said = failure_of(run("k_anonymity_job", config))
+    assert said.startswith("there is no column 'name'; 'Name' differs by case")
+    environment(DATA_SERVICES_COLUMN_CASE="ident")
+    assert run("k_anonymity_job", config).success
+    other = config.replace('"age"]', '"Age"]').replace(" age:", " Age:")
+    assert "no column 'Age'; 'age'" in failure_of(
+        run("k_anonymity_job", other)
+    )
+    environment(DATA_SERVICES_COLUMN_CASE="ignore")
+    assert run("k_anonymity_job", other).success
+
+
 def test_what_is_not_ours_shows_no_text(
     tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,7 +263,7 @@ def test_pseudonyms_are_made_as_documented(
         "6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b"
     )
     key = Fernet((keys / "pii_key").read_bytes())
-    assert key.decrypt(row["name"]) == b"Ann"
+    assert key.decrypt(row["Name"]) == b"Ann"
     assert (row["disease"], row["gender"]) == ("[REDACTED]", "X")
     assert row["age"] == "25"
 
@@ -255,7 +275,7 @@ def test_the_round_trip_gives_back_every_byte(
   anonymize_pseudonymize_structured:
     config:
       used_function:
-        - technique: {type: encrypt, columns: ["name"], key_name: pii_key}
+        - technique: {type: encrypt, columns: ["Name"], key_name: pii_key}
 """
     result = run(
         "anonymize_pseudonymize_depseudonymize_structured_job",
@@ -277,7 +297,7 @@ def test_a_wrong_key_says_so_for_the_column_and_shows_no_key(
         "depseudonymize_structured_job", local(tmp_path, DECRYPT, made)
     )
     said = failure_of(result)
-    assert said == "column 'name', row 1: key 'pii_key' does not fit"
+    assert said == "column 'Name', row 1: key 'pii_key' does not fit"
     assert not (tmp_path / "out.csv").exists()
     assert other not in repr(result.all_events)
 

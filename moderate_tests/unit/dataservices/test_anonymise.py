@@ -48,7 +48,7 @@ ROW = st.fixed_dictionaries(
     }
 )
 TABLES = st.lists(ROW, min_size=1, max_size=40)
-PEOPLE = """id,name,age,gender,disease
+PEOPLE = """id,Name,age,gender,disease
 1,Ann,25,F,flu
 2,Bea,27,F,cold
 3,Cea,28,F,flu
@@ -228,7 +228,8 @@ def test_the_documented_example_comes_out_as_documented(
     table = csv_table(tmp_path, PEOPLE)
     output, report = anonymise(table, request, tmp_path / "out.csv")
     rows = records(output)
-    assert [r["name"] for r in rows] == ["*"] * 12
+    assert [r["Name"] for r in rows] == ["*"] * 12
+    assert report.notes == ("ident 'name' is taken for column 'Name'",)
     assert [r["gender"] for r in rows] == list("FFFFMMMMFFFF")
     assert {r["age"] for r in rows} == {"[20, 30)", "[30, 40)", "[40, 50)"}
     assert [r["id"] for r in rows] == [str(n) for n in range(1, 13)]
@@ -313,7 +314,12 @@ def test_a_failed_check_leaves_no_output(
     ("changes", "said"),
     [
         ({"quasi_identifiers": ("agee",)}, "'agee'; did you mean 'age'?"),
-        ({"ident": ("NAME",)}, "'name' differs by case"),
+        ({"quasi_identifiers": ("AGE",)}, "'age' differs by case"),
+        ({"sensitive": ("Disease",)}, "'disease' differs by case"),
+        (
+            {"ident": ("name",), "ignore_ident_case": False},
+            "'Name' differs by case",
+        ),
         ({"quasi_identifiers": ()}, "quasi_identifiers: name one"),
         ({"k": 13}, "k is 13, but there are 12 rows"),
         ({"k": 0}, "k is 0; it must be 1 or more"),
@@ -327,15 +333,15 @@ def test_a_failed_check_leaves_no_output(
         ({"hierarchies": {"age": "simpl"}}, "no hierarchy 'simpl'; there"),
         ({"hierarchies": {"id": "simpl_age"}}, "'id' has a hierarchy but"),
         (
-            {"quasi_identifiers": ("name",), "hierarchies": {"name": SIMPL}},
-            "column 'name': hierarchy",
+            {"quasi_identifiers": ("Name",), "hierarchies": {"Name": SIMPL}},
+            "column 'Name': hierarchy",
         ),
         (
             {
-                "quasi_identifiers": ("name",),
-                "hierarchies": {"name": "simpl_age"},
+                "quasi_identifiers": ("Name",),
+                "hierarchies": {"Name": "simpl_age"},
             },
-            "column 'name', row 1: the value is outside the hierarchy",
+            "column 'Name', row 1: the value is outside the hierarchy",
         ),
         (
             {
@@ -392,6 +398,15 @@ def test_a_supp_level_up_to_1_is_a_fraction_above_it_percent(
 
 def test_a_supp_level_of_1_is_everything() -> None:
     assert ask(supp_level=1.0).limit == 1.0
+
+
+def test_a_name_that_fits_two_columns_by_case_is_refused(
+    tmp_path: Path,
+) -> None:
+    table = csv_table(tmp_path, "q,Name,NAME\na,1,2\n")
+    request = Request(quasi_identifiers=("q",), k=1, ident=("name",))
+    with pytest.raises(DataError, match="'Name' or 'NAME' differs by case"):
+        anonymise(table, request, tmp_path / "out.csv")
 
 
 def test_case_is_ignored_where_that_is_set(tmp_path: Path) -> None:

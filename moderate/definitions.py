@@ -30,6 +30,10 @@ from moderate.flows.matrix_profile.sensor import (
     matrix_profile_messages_sensor,
     matrix_profile_reconcile_sensor,
 )
+from moderate.flows.metadata_ingestion.job import (
+    metadata_jobs,
+    metadata_schedules,
+)
 from moderate.flows.operations.observing import (
     operations_assets,
     operations_sensor,
@@ -44,6 +48,7 @@ from moderate.logs import configure_logging
 from moderate.resources import (
     InboxSource,
     KeycloakResource,
+    OpenMetadataResource,
     PlatformApiResource,
     PostgresResource,
     RabbitResource,
@@ -64,6 +69,7 @@ def build_defs(**overrides: Any) -> Definitions:
     resources: Mapping[str, Any] = {
         "inbox": InboxSource(all_kinds),
         "keycloak": KeycloakResource(),
+        "open_metadata": OpenMetadataResource(),
         "platform_api": PlatformApiResource(),
         "postgres": PostgresResource(),
         "rabbit": RabbitResource(),
@@ -80,8 +86,9 @@ def build_defs(**overrides: Any) -> Definitions:
             create_asset_object_proof_job,
             *data_services,
             *dataset_jobs,
+            *metadata_jobs,
         ],
-        schedules=dataset_schedules,
+        schedules=[*dataset_schedules, *metadata_schedules],
         sensors=[
             matrix_profile_messages_sensor,
             matrix_profile_reconcile_sensor,

@@ -6,9 +6,8 @@ and takes no lock that anybody would notice.
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.resources import files
 
 import psycopg
@@ -27,19 +26,6 @@ GONE = "3D000"
 
 MOST_NAMED = 20
 """Tables that a note names."""
-
-
-@dataclass(frozen=True)
-class Database:
-    """A database as the server lists it.
-
-    Attributes:
-        name: Its name.
-        left_out: Why it is not ingested; ``None`` if it is.
-    """
-
-    name: str
-    left_out: str | None
 
 
 class DatabaseGoneError(PermanentError):
@@ -62,12 +48,11 @@ class Catalogue:
         self._settings = settings
         self._ignored = tuple(map(re.compile, ignored))
 
-    def databases(self) -> Sequence[Database]:
-        """Return all databases, those to be left out with the reason."""
-        own = self._settings.inbox_database
-        with self._connected(own) as conn:
+    def listed(self) -> Mapping[str, str | None]:
+        """Return all databases, with why one is left out, if it is."""
+        with self._connected(self._settings.inbox_database) as conn:
             rows = conn.execute(_query("databases")).fetchall()
-        return [Database(row["name"], self._why_not(row)) for row in rows]
+        return {row["name"]: self._why_not(row) for row in rows}
 
     def look(self, database: str) -> Seen:
         """Return what is in a database.

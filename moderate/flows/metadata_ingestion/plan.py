@@ -28,11 +28,13 @@ class Seen:
         parts: A hash of what each part is, without its rows.
         rows: A hash of what is known of the rows of each table.
         notes: What a person should know.
+        exists: Whether the source is there at all.
     """
 
     parts: Mapping[Part, str]
     rows: Mapping[Part, str]
     notes: Sequence[str] = ()
+    exists: bool = True
 
 
 @dataclass(frozen=True)

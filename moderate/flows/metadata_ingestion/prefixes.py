@@ -1,7 +1,7 @@
 """What a bucket has below its top-level prefixes, as a listing says."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from moderate.clients.object_storage import ObjectStorage
@@ -50,15 +50,12 @@ class Prefixes:
     most_objects: int
     ignored: Sequence[str] = ()
 
-    def names(self) -> tuple[list[str], list[str]]:
-        """Return the prefixes, and notes on those that are left out."""
-        wanted, notes = [], []
-        for name in self.storage.prefixes(self.bucket):
-            if pattern := self._ignoring(name):
-                notes.append(f"{name!r} is left out: matches {pattern!r}")
-            else:
-                wanted.append(name)
-        return wanted, notes
+    def listed(self) -> Mapping[str, str | None]:
+        """Return all prefixes, with why one is left out, if it is."""
+        return {
+            name: self._why_not(name)
+            for name in self.storage.prefixes(self.bucket)
+        }
 
     def look(self, prefix: str) -> Seen:
         """Return what is below a prefix.
@@ -71,12 +68,20 @@ class Prefixes:
         parts = {
             Part(TABLE, each.key): digest(each.size, each.etag)
             for each in found
-            if is_table(each.key)
+            if each.size and is_table(each.key)
         }
-        return Seen({WHOLE: "", **parts}, parts, _of_others(found, parts))
+        return Seen(
+            {WHOLE: "", **parts},
+            parts,
+            _of_others(found, parts),
+            exists=bool(found),
+        )
 
-    def _ignoring(self, name: str) -> str | None:
-        return next((p for p in self.ignored if re.fullmatch(p, name)), None)
+    def _why_not(self, name: str) -> str | None:
+        for pattern in self.ignored:
+            if re.fullmatch(pattern, name):
+                return f"matches {pattern!r}"
+        return None
 
 
 def is_table(key: str) -> bool:
@@ -88,4 +93,6 @@ def _of_others(
     found: Sequence[object], parts: Iterable[Part]
 ) -> tuple[str, ...]:
     others = len(found) - len(list(parts))
-    return (f"{others} objects are in no format of tables",) if others else ()
+    if not others:
+        return ()
+    return (f"{others} objects are empty, or in no format of tables",)

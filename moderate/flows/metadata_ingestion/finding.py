@@ -1,0 +1,116 @@
+"""Finds out which sources have changed, without the framework."""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from moderate.errors import ModerateError
+from moderate.flows.metadata_ingestion.ingestion import NOTHING, Ingestion
+from moderate.flows.metadata_ingestion.names import named
+from moderate.inbox.metadata_sources import Flow, Memory, Source, Step
+
+THREADS = 4
+"""Sources that are looked at at the same time."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a look at all sources found.
+
+    Attributes:
+        changed: Sources that have something to be done.
+        unchanged: The others, with how many parts they have.
+        notes: What a person should know.
+    """
+
+    changed: Sequence[Source]
+    unchanged: Sequence[tuple[Source, int]]
+    notes: Sequence[str]
+
+
+def find(
+    ingestion: Ingestion, only: Sequence[str] = (), *, force: bool = False
+) -> Found:
+    """Look at all sources.
+
+    Args:
+        ingestion: Of one flow.
+        only: Names of sources; none: all of them.
+        force: Let everything of them be made again.
+
+    Raises:
+        ModerateError: The list of sources, OpenMetadata or the inbox's
+            database can't be read.
+    """
+    listed = ingestion.eye.at.listed()
+    sources, notes = _sources(ingestion, listed)
+    if only:
+        sources = [source for source in sources if source.name in only]
+    if force:
+        ingestion.memory.redo(ingestion.flow, [each.name for each in sources])
+    services = ingestion.server.services()
+    memories = ingestion.memory.memories(ingestion.flow)
+    with ThreadPoolExecutor(THREADS) as pool:
+        verdicts = list(
+            pool.map(
+                lambda source: _verdict(
+                    ingestion,
+                    source,
+                    memories.get(source.name, NOTHING),
+                    services,
+                ),
+                sources,
+            )
+        )
+    pairs = list(zip(sources, verdicts, strict=True))
+    return Found(
+        changed=[source for source, parts in pairs if parts is None],
+        unchanged=[(s, parts) for s, parts in pairs if parts is not None],
+        notes=notes,
+    )
+
+
+def _sources(
+    ingestion: Ingestion, listed: Mapping[str, str | None]
+) -> tuple[Sequence[Source], Sequence[str]]:
+    """Return what is looked at: what there is, and what was there."""
+    flow, settings = ingestion.flow, ingestion.settings
+    base = (
+        settings.postgres_service
+        if flow is Flow.POSTGRES
+        else settings.datalake_service
+    )
+    known = ingestion.memory.sources(flow)
+    wanted = [name for name, why_not in listed.items() if why_not is None]
+    got = named(flow, base, wanted, known)
+    ingestion.memory.add(got.new)
+    # One that is left out is not gone: what is there of it stays.
+    gone = [source for source in known if source.name not in listed]
+    left_out = [
+        f"{name!r} is left out: {why_not}"
+        for name, why_not in listed.items()
+        if why_not is not None
+    ]
+    return [*got.sources, *gone], [*left_out, *got.notes]
+
+
+def _verdict(
+    ingestion: Ingestion,
+    source: Source,
+    memory: Memory,
+    services: Mapping[str, str],
+) -> int | None:
+    """Return how many parts an unchanged source has; ``None``: changed.
+
+    One that can't be looked at is as good as changed: its own step fails
+    then, with the reason, and no other's.
+    """
+    try:
+        seen = ingestion.eye.look(source)
+    except ModerateError:
+        return None
+    service_id = services.get(source.service)
+    orders = [ingestion.order(s, seen, memory, service_id) for s in Step]
+    if not all(order.is_empty for order in orders):
+        return None
+    return 0 if seen is None else len(seen.parts)

@@ -1,0 +1,136 @@
+"""Processes that carry out tasks: each its own, forked from a warm one.
+
+Importing the framework costs some ten seconds of processor time. The first
+task pays that once, in a process that does nothing but fork (the standard
+library's fork server); every task after it begins with everything imported,
+in memory that it shares, and ends as a process of its own, so that one that
+runs out of memory or crashes fails alone.
+"""
+
+import multiprocessing
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from threading import Event, Semaphore
+from typing import TypeVar
+
+from moderate.flows.metadata_ingestion.task import Outcome, Task
+
+PRELOAD = "moderate.flows.metadata_ingestion.preload"
+LOOK_SECONDS = 0.1
+"""Between two looks at a process."""
+
+END_SECONDS = 5.0
+"""Until a process that gave its outcome has ended."""
+
+MIB = 1024 * 1024
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+T = TypeVar("T")
+
+
+class Workshop:
+    """Carries out tasks, so many at a time.
+
+    Args:
+        workers: How many.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self._threads = ThreadPoolExecutor(workers, "metadata")
+        self._slots = Semaphore(workers)
+        self._stopping = Event()
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload([PRELOAD])
+
+    def submit(self, work: Callable[[], T]) -> Future[T]:
+        """Have a thread of the workshop's do some work, in its turn."""
+        return self._threads.submit(work)
+
+    def carry_out(self, task: Task) -> Outcome:
+        """Have a process carry out a task, and wait for what becomes of it.
+
+        A process that fails as a whole is an outcome with an error.
+        """
+        with self._slots:
+            return self._watched(task)
+
+    def stop(self) -> None:
+        """End all processes; tasks that have not begun never will."""
+        self._stopping.set()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _watched(self, task: Task) -> Outcome:
+        ours, theirs = self._context.Pipe(duplex=False)
+        # Imported by name there: here it would bring its imports along.
+        process = self._context.Process(
+            target=_work, args=(theirs, task), daemon=True
+        )
+        process.start()
+        theirs.close()
+        try:
+            return self._wait(process, ours, task)
+        finally:
+            process.join(END_SECONDS)
+            if process.is_alive():
+                process.kill()
+                process.join()
+            process.close()
+            ours.close()
+
+    def _wait(
+        self, process: BaseProcess, pipe: Connection, task: Task
+    ) -> Outcome:
+        begun = time.monotonic()
+        peak = 0
+        while not pipe.poll(LOOK_SECONDS):
+            seconds = time.monotonic() - begun
+            peak = max(peak, _resident_bytes(process.pid))
+            if reason := self._why_stop(task, peak, seconds):
+                process.kill()
+                return Outcome(error=reason, seconds=seconds, peak_bytes=peak)
+        try:
+            outcome: Outcome = pipe.recv()
+        except EOFError:
+            process.join(END_SECONDS)
+            reason = f"its process ended with code {process.exitcode}"
+            seconds = time.monotonic() - begun
+            return Outcome(error=reason, seconds=seconds, peak_bytes=peak)
+        return replace(outcome, peak_bytes=max(peak, outcome.peak_bytes))
+
+    def _why_stop(self, task: Task, peak: int, seconds: float) -> str | None:
+        if self._stopping.is_set():
+            return "the run was stopped"
+        if peak > task.limits.memory:
+            return (
+                f"it used {peak // MIB} MiB of memory, more than the"
+                f" {task.limits.memory // MIB} MiB of"
+                " METADATA_MEMORY_LIMIT_MIB"
+            )
+        if seconds > task.limits.seconds:
+            return (
+                f"it was not over after the {task.limits.seconds:.0f} s of"
+                " METADATA_STEP_TIMEOUT_SECONDS"
+            )
+        return None
+
+
+def _work(pipe: Connection, task: Task) -> None:
+    from moderate.flows.metadata_ingestion.child import (  # noqa: PLC0415
+        work,
+    )
+
+    work(pipe, task)
+
+
+def _resident_bytes(pid: int | None) -> int:
+    try:
+        text = Path(f"/proc/{pid}/statm").read_bytes()
+    except OSError:  # It has ended.
+        return 0
+    return int(text.split()[1]) * _PAGE_BYTES

@@ -25,7 +25,9 @@ SUITES = (
     Suite("intake", intake.measure),
     Suite("latency", latency.measure),
     Suite("state", state.measure),
-    Suite("trust", trust.measure),
+    Suite("new-users", trust.newcomers),
+    Suite("many-users", trust.backlog),
+    Suite("failures", trust.failures),
     Suite("users", users.measure),
     Suite("matrix-profile", matrix_profile.measure),
 )

@@ -1,10 +1,10 @@
 """A peer's bound on tasks in flight, counted over all flows and runs.
 
-A slot is freed when the task's end is seen, or when its time has passed: a
-worker that was killed can't keep a slot for ever.
+A slot is freed when the task's end is seen, by whomever, or when its time has
+passed: a worker that was killed can't keep a slot for ever.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from moderate.inbox.database import Conn, fetch, fetch_one, run
@@ -61,6 +61,32 @@ def share_of(conn: Conn, kinds: Sequence[str], bound: int) -> int:
     row = fetch_one(conn, "running_batches", kinds=list(kinds))
     runs = int(row["batches"]) if row else 0
     return max(1, bound // max(1, runs))
+
+
+def note_tasks(conn: Conn, tasks: Mapping[int, int]) -> None:
+    """Say for which task each slot is held.
+
+    Args:
+        conn: A transaction.
+        tasks: The peer's number of the task, by slot.
+    """
+    run(
+        conn,
+        "note_slot_tasks",
+        ids=list(tasks),
+        task_ids=list(tasks.values()),
+    )
+
+
+def long_held(
+    conn: Conn, peer: str, age: timedelta, limit: int
+) -> Mapping[int, int]:
+    """Return the tasks of slots that are held for longer than ``age``.
+
+    Whose holder was killed does not show: that a task has ended does.
+    """
+    rows = fetch(conn, "long_held_slots", peer=peer, age=age, limit=limit)
+    return {int(row["id"]): int(row["task_id"]) for row in rows}
 
 
 def keep_slots(conn: Conn, ids: Sequence[int], life: timedelta) -> None:

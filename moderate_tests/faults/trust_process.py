@@ -19,7 +19,7 @@ from dagster import DagsterInstance, build_sensor_context
 from moderate.definitions import build_defs
 from moderate.flows.asset_proofs import sensor
 from moderate.flows.asset_proofs.job import ProofErrand
-from moderate.flows.platform_tasks.batch import TaskBatch
+from moderate.flows.platform_tasks.calls import Calls
 from moderate.flows.platform_tasks.slots import Slots
 from moderate.flows.user_dids.job import DidErrand
 from moderate.inbox.lease import Lease
@@ -57,7 +57,7 @@ IN_RUNS = {
     "begun": after("begin", Lease),
     "to-be-asked": before("ask", DidErrand, ProofErrand),
     "asked": after("ask", DidErrand, ProofErrand),
-    "polled": after("_poll", TaskBatch),
+    "polled": after("poll", Calls),
     "known": before("done", Lease),
     "recorded": after("done", Lease),
     "waiting": after("wait_for", Lease),

@@ -8,9 +8,10 @@ together hold at most a bound, counted in Postgres, and each run its share.
 
 Twice is harmless, at any point. An item whose run died is asked for again;
 the API then says that the DID or proof is there, or makes a task that does
-nothing if the first one was quicker. A slot that a dead run held is free when
-its time has passed. An outcome is recorded the moment that it is known, so
-what was done before a kill is not asked for again.
+nothing if the first one was quicker. A slot that a dead run held is freed by
+whoever sees its task's end, or when its time has passed. An outcome is
+recorded the moment that it is known, so what was done before a kill is not
+asked for again.
 
 An API that is away is no fault of the items: a call that fails is followed by
 one that must work, and if that fails too the run pauses, looks again from
@@ -29,13 +30,13 @@ from concurrent.futures import (
     ThreadPoolExecutor,
     wait,
 )
-from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
-from moderate.clients.http import HttpTemporaryError
 from moderate.clients.platform_api import PlatformApi
 from moderate.clients.platform_models import Task, TaskStarted, TaskState
 from moderate.errors import ModerateError, PermanentError, TemporaryError
+from moderate.flows.platform_tasks.calls import CONFLICT, Calls, status_of
 from moderate.flows.platform_tasks.dids import USER_DID, NoItem
 from moderate.flows.platform_tasks.errands import (
     PEER,
@@ -50,8 +51,9 @@ from moderate.flows.platform_tasks.meanings import (
     meaning_of,
 )
 from moderate.flows.platform_tasks.report import Report, What
-from moderate.flows.platform_tasks.sight import ApiAwayError, Sight, answers
+from moderate.flows.platform_tasks.sight import ApiAwayError, Sight
 from moderate.flows.platform_tasks.slots import Slots
+from moderate.flows.platform_tasks.trips import Trip
 from moderate.flows.work import keep_trying
 from moderate.inbox.admin import find_item
 from moderate.inbox.database import transaction
@@ -63,11 +65,6 @@ from moderate.redaction import Redactor
 CALLERS = 4
 """Threads that carry calls: one that is slow must not stop the others."""
 
-FIRST_WAIT = 0.2
-LONGEST_WAIT = 5.0
-GROWTH = 1.5
-"""Seconds between two looks at a task, and their growth."""
-
 LONGEST_NAP = 1.0
 
 MOST_ASKS = 3
@@ -76,29 +73,7 @@ MOST_ASKS = 3
 CALL_MARGIN = timedelta(seconds=30)
 """What a slot outlives the wait for its task: the calls take time too."""
 
-_CONFLICT = 409
-
-
 _log = logging.getLogger(__name__)
-
-
-@dataclass(eq=False)
-class _Trip:
-    """One item at work: it is asked for, then its task is polled."""
-
-    item: WorkItem
-    slot: int
-    begun: float
-    due: float
-    wait: float = FIRST_WAIT
-    task_id: int | None = None
-    posted: float = 0.0
-    missing: NeedsDid | None = None
-    """Whose DID it lacks, and nobody knows why."""
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self.begun
 
 
 class TaskBatch:
@@ -131,8 +106,10 @@ class TaskBatch:
         self._beat = beat
         self._redactor = redactor
         self._waiting = deque(lease.items)
-        self._trips: list[_Trip] = []
-        self._calls: dict[Future[object], _Trip] = {}
+        self._trips: list[Trip] = []
+        self._calls = Calls(api, errand, redactor)
+        self._under_way: dict[Future[object], Trip] = {}
+        self._looks: dict[Future[bool], int] = {}
         self._asks: Counter[int] = Counter()
         self._sight = Sight()
         self._slots = Slots(
@@ -152,6 +129,7 @@ class TaskBatch:
             while self._waiting or self._trips:
                 self._beat()
                 self._start()
+                self._look_at_others()
                 self._send()
                 self._receive()
             self._slots.exchange()
@@ -192,7 +170,7 @@ class TaskBatch:
             raise
         now = time.monotonic()
         self._trips += [
-            _Trip(item, slot, begun=now, due=now)
+            Trip(item, slot, begun=now, due=now)
             for item, slot in zip(items, slots, strict=True)
         ]
 
@@ -213,52 +191,53 @@ class TaskBatch:
         called = self._called()
         due = [t for t in self._trips if t.due <= now and t not in called]
         if self._sight.is_lost:
-            may = now >= self._sight.quiet_until and not self._calls
+            may = now >= self._sight.quiet_until and not self._under_way
             due = due[:1] if may else []
         for trip in due:
-            self._calls[self._pool.submit(self._call, trip)] = trip
+            self._under_way[self._pool.submit(self._call, trip)] = trip
 
-    def _called(self) -> set[_Trip]:
+    def _called(self) -> set[Trip]:
         """Return the items of which a call is under way."""
-        return set(self._calls.values())
+        return set(self._under_way.values())
 
-    def _call(self, trip: _Trip) -> object:
+    def _call(self, trip: Trip) -> object:
         """Make the call that is next for an item; in another thread."""
-        if trip.missing and self._errand.owners:
-            return self._errand.owners.find(trip.missing.owner)
-        return self._ask(trip) if trip.task_id is None else self._poll(trip)
+        if trip.missing:
+            return self._calls.find(trip.missing.owner)
+        if trip.task_id is None:
+            return self._calls.ask(trip.item)
+        return self._calls.poll(trip.task_id)
 
-    def _ask(self, trip: _Trip) -> object:
-        try:
-            return self._errand.ask(trip.item)
-        except TemporaryError as error:
-            if _status(error) != _CONFLICT and not answers(self._api):
-                raise ApiAwayError(self._said(error)) from error
-            raise
-
-    def _poll(self, trip: _Trip) -> object:
-        try:
-            return self._api.get_task(trip.task_id or 0)
-        except ModerateError as error:
-            # Whatever it is, it is no fault of the item.
-            raise ApiAwayError(self._said(error)) from error
+    def _look_at_others(self) -> None:
+        """See whether tasks have ended whose runs may be dead."""
+        mine = {trip.slot for trip in self._trips}
+        held, self._slots.long_held = self._slots.long_held, {}
+        for slot, task_id in held.items():
+            if slot not in mine and not self._sight.is_lost:
+                look = self._pool.submit(self._calls.has_ended, task_id)
+                self._looks[look] = slot
 
     def _receive(self) -> None:
         """Wait until there is something to do, and hear what calls say."""
-        if not self._calls:
+        calls: list[Future[Any]] = [*self._under_way, *self._looks]
+        if not calls:
             time.sleep(self._nap())
             return
         ended, _ = wait(
-            self._calls, timeout=self._nap(), return_when=FIRST_COMPLETED
+            calls, timeout=self._nap(), return_when=FIRST_COMPLETED
         )
-        for call in ended:
-            self._hear(self._calls.pop(call), call)
+        for call in ended & self._under_way.keys():
+            self._hear(self._under_way.pop(call), call)
+        for look in ended & self._looks.keys():
+            slot = self._looks.pop(look)
+            if look.result():
+                self._slots.give(slot)
 
     def _nap(self) -> float:
         now = time.monotonic()
         called = self._called()
         times = [t.due for t in self._trips if t not in called]
-        if self._waiting and not self._calls:
+        if self._waiting and not self._under_way:
             times.append(self._slots.next_try)
         if self._sight.is_lost:
             times = [max(at, self._sight.quiet_until) for at in times]
@@ -267,7 +246,7 @@ class TaskBatch:
 
     # Answers
 
-    def _hear(self, trip: _Trip, call: Future[object]) -> None:
+    def _hear(self, trip: Trip, call: Future[object]) -> None:
         try:
             answer = call.result()
         except ApiAwayError as error:
@@ -275,7 +254,7 @@ class TaskBatch:
             return
         except Exception as error:  # noqa: BLE001  # recorded on the item
             self._sight.find()
-            if _status(error) == _CONFLICT:
+            if status_of(error) == CONFLICT:
                 self._again(trip, error)
             else:
                 self._failed(trip, error)
@@ -283,12 +262,11 @@ class TaskBatch:
         self._sight.find()
         self._take(trip, answer)
 
-    def _take(self, trip: _Trip, answer: object) -> None:
+    def _take(self, trip: Trip, answer: object) -> None:
         match answer:
             case TaskStarted():
-                trip.task_id = answer.task_id
-                trip.posted = time.monotonic()
-                trip.due = trip.posted + trip.wait
+                trip.has_task(answer.task_id)
+                self._slots.note(trip.slot, answer.task_id)
             case There():
                 self._done(trip, What.THERE, answer.outcome)
             case Gone():
@@ -301,21 +279,19 @@ class TaskBatch:
                 msg = f"the platform API has forgotten task {trip.task_id}"
                 self._again(trip, TemporaryError(msg))
 
-    def _look_at(self, trip: _Trip, task: Task) -> None:
+    def _look_at(self, trip: Trip, task: Task) -> None:
         match task.state:
             case TaskState.SUCCEEDED:
                 self._done(trip, What.DONE, self._errand.outcome(task))
             case TaskState.FAILED:
                 self._task_failed(trip, task.error or "")
             case TaskState.RUNNING:
-                now = time.monotonic()
-                late = now - trip.posted
+                late = time.monotonic() - trip.posted
                 if late > self._bounds.timeout.total_seconds():
                     self._overdue(trip, late)
-                trip.wait = min(trip.wait * GROWTH, LONGEST_WAIT)
-                trip.due = now + trip.wait
+                trip.look_later()
 
-    def _task_failed(self, trip: _Trip, error: str) -> None:
+    def _task_failed(self, trip: Trip, error: str) -> None:
         meaning = meaning_of(error)
         failure = TemporaryError(meaning.reason)
         match meaning:
@@ -326,7 +302,7 @@ class TaskBatch:
             case _:
                 self._failed(trip, failure)
 
-    def _await_did(self, trip: _Trip, missing: NeedsDid) -> None:
+    def _await_did(self, trip: Trip, missing: NeedsDid) -> None:
         """Let the item wait for the item of its owner's DID."""
         target = keep_trying(self._find)(USER_DID, missing.owner)
         if target is None:
@@ -337,7 +313,7 @@ class TaskBatch:
         else:
             self._wait_for(trip, missing)
 
-    def _wait_for(self, trip: _Trip, missing: NeedsDid) -> None:
+    def _wait_for(self, trip: Trip, missing: NeedsDid) -> None:
         ended = keep_trying(self._lease.wait_for)(
             trip.item, USER_DID, missing.owner, missing.reason
         )
@@ -345,7 +321,7 @@ class TaskBatch:
         what = What.DEAD if ended else What.WAITING
         self._leave(trip, what, reason)
 
-    def _missing_found(self, trip: _Trip, found: NewItem | NoItem) -> None:
+    def _missing_found(self, trip: Trip, found: NewItem | NoItem) -> None:
         """Wait for an item that was missing, or say why there is none."""
         missing, trip.missing = trip.missing, None
         if missing is None:
@@ -367,7 +343,7 @@ class TaskBatch:
         with transaction(self._lease.where) as conn:
             return find_item(conn, kind, key)
 
-    def _overdue(self, trip: _Trip, late: float) -> None:
+    def _overdue(self, trip: Trip, late: float) -> None:
         """Give up a task that does not end.
 
         If the API was away since it was posted, it has died with the API.
@@ -382,19 +358,19 @@ class TaskBatch:
         self._slots.keep(trip.slot, rest)
         self._failed(trip, TemporaryError(msg, delay=rest), keep=True)
 
-    def _lost_sight(self, trip: _Trip, error: ApiAwayError) -> None:
+    def _lost_sight(self, trip: Trip, error: ApiAwayError) -> None:
         self._sight.lose(error)
         trip.due = self._sight.quiet_until
         if trip.task_id is None:
             # Its slot would pass before the API is back.
             self._back_in_line(trip)
 
-    def _back_in_line(self, trip: _Trip) -> None:
+    def _back_in_line(self, trip: Trip) -> None:
         self._trips.remove(trip)
         self._slots.give(trip.slot)
         self._waiting.appendleft(trip.item)
 
-    def _again(self, trip: _Trip, error: Exception) -> None:
+    def _again(self, trip: Trip, error: Exception) -> None:
         """Ask once more in this attempt, unless that was done before."""
         self._asks[trip.item.id] += 1
         if self._asks[trip.item.id] < MOST_ASKS:
@@ -403,13 +379,13 @@ class TaskBatch:
             self._failed(trip, error)
 
     def _done(
-        self, trip: _Trip, what: What, outcome: Json, note: str = ""
+        self, trip: Trip, what: What, outcome: Json, note: str = ""
     ) -> None:
         keep_trying(self._lease.done)(trip.item, outcome)
         self._leave(trip, what, note)
 
     def _failed(
-        self, trip: _Trip, error: Exception, *, keep: bool = False
+        self, trip: Trip, error: Exception, *, keep: bool = False
     ) -> None:
         reason = self._said(error)
         after = keep_trying(self._lease.failed)(
@@ -421,7 +397,7 @@ class TaskBatch:
             _log.error("%s", self._redactor.redact_exception(error))
 
     def _leave(
-        self, trip: _Trip, what: What, note: str, *, keep: bool = False
+        self, trip: Trip, what: What, note: str, *, keep: bool = False
     ) -> None:
         self._trips.remove(trip)
         if not keep:
@@ -433,7 +409,3 @@ class TaskBatch:
         if not isinstance(error, ModerateError):
             said = f"{type(error).__name__}: {said}"
         return self._redactor.redact(said)
-
-
-def _status(error: Exception) -> int | None:
-    return error.status if isinstance(error, HttpTemporaryError) else None

@@ -591,6 +591,24 @@ UPDATE peer_slot SET expires_at = clock_timestamp() + %(life)s
 RETURNING id;
 
 
+-- name: note_slot_tasks
+-- Say which task each slot is held for.
+UPDATE peer_slot SET task_id = noted.task_id
+  FROM unnest(%(ids)s::bigint[], %(task_ids)s::bigint[])
+    AS noted (id, task_id)
+ WHERE peer_slot.id = noted.id
+RETURNING peer_slot.id;
+
+
+-- name: long_held_slots
+-- Slots that were taken a while ago, with their tasks, the oldest first.
+SELECT id, task_id FROM peer_slot
+ WHERE peer = %(peer)s AND task_id IS NOT NULL
+   AND taken_at < clock_timestamp() - %(age)s
+   AND expires_at > clock_timestamp()
+ ORDER BY id LIMIT %(limit)s;
+
+
 -- name: running_batches
 -- How many runs of some kinds are at work.
 SELECT count(*) AS batches FROM batch

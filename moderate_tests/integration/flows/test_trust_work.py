@@ -1,10 +1,12 @@
 """Batches of users and objects get their DIDs and proofs."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from dagster import DagsterRunStatus
 
+from moderate.flows.platform_tasks import slots
 from moderate.inbox.model import State
 from moderate_tests.integration.flows.platform import Service, environment
 from moderate_tests.integration.flows.trust import ACCOUNT, Trust, shown
@@ -218,7 +220,7 @@ def test_a_refusal_is_dead_with_the_reason(
     trust.add_users("forbidden")
     basic = trust.service.as_user("alice")
     monkeypatch.setattr(
-        "moderate.resources._platform_api", lambda settings: basic
+        "moderate.resources.platform_api_client", lambda settings: basic
     )
     trust.work()
     item = trust.user("forbidden")
@@ -242,6 +244,40 @@ def test_a_task_that_never_ends_is_asked_for_again(trust: Trust) -> None:
         trust.service.control("POST", "reset")
         trust.work_until_quiet()
     assert trust.user("stuck").state is State.DONE
+
+
+def test_slots_that_a_dead_run_held_are_free_when_its_tasks_have_ended(
+    trust: Trust, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not only when their time has passed."""
+    monkeypatch.setattr(slots, "LONG", timedelta())
+    monkeypatch.setattr(slots, "LOOK_PAUSE", 0.1)
+    trust.service.faults(task_seconds=0.5)
+    tasks = [trust.request_did(f"early-{number}") for number in range(8)]
+    trust.hold_slots(tasks)
+    trust.add_users(*(f"user-{number}" for number in range(9)))
+    (result,) = trust.work()
+    assert shown(result)["done"] == 9
+    assert shown(result)["seconds"] < 45
+    assert trust.ledger()["max_tasks_in_flight"] <= 8
+    assert trust.slots() == 0
+
+
+def test_slots_of_tasks_that_have_not_ended_are_nobody_elses(
+    trust: Trust, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long they last: the API is at work on them."""
+    monkeypatch.setattr(slots, "LONG", timedelta())
+    monkeypatch.setattr(slots, "LOOK_PAUSE", 0.1)
+    trust.service.faults(
+        tasks=[{"pattern": "slow-*", "seconds": 4}], task_seconds=0.1
+    )
+    tasks = [trust.request_did(f"slow-{number}") for number in range(7)]
+    trust.hold_slots(tasks)
+    trust.add_users(*(f"user-{number}" for number in range(5)))
+    (result,) = trust.work()
+    assert shown(result)["done"] == 5
+    assert trust.ledger()["max_tasks_in_flight"] <= 8
 
 
 def test_both_flows_together_stay_within_the_bound(trust: Trust) -> None:

@@ -12,15 +12,18 @@ from typing import Any
 import httpx
 from dagster import ExecuteInProcessResult, RunRequest, SensorResult
 
+from moderate.clients.platform_models import TaskStarted
 from moderate.flows.asset_proofs.job import asset_proof_request
 from moderate.flows.asset_proofs.kinds import ASSET_PROOF
 from moderate.flows.asset_proofs.sensor import (
     platform_api_asset_object_sensor,
 )
 from moderate.flows.platform_tasks.dids import USER_DID, user_did_item
+from moderate.flows.platform_tasks.errands import PEER
 from moderate.flows.ticks import Patience, requests, settle
 from moderate.flows.user_dids.job import user_did_request
 from moderate.inbox.model import State, WorkItem
+from moderate.inbox.slots import note_tasks, take_slots
 from moderate_tests.integration.flows.platform import Service
 
 MAKERS = {USER_DID: user_did_request, ASSET_PROOF: asset_proof_request}
@@ -119,6 +122,25 @@ class Trust:
             for call in self.ledger()["trust_calls"]
             if call["subject"] == subject
         ]
+
+    def request_did(self, username: str) -> int:
+        """Ask for a DID, as a run would; return the task."""
+        answer = self.service.as_user(ACCOUNT).request_did(username)
+        assert isinstance(answer, TaskStarted)
+        return answer.task_id
+
+    def hold_slots(self, tasks: Sequence[int]) -> None:
+        """Hold slots for tasks, as a run did that is dead."""
+        with self.service.inbox.transaction() as conn:
+            taken = take_slots(
+                conn,
+                peer=PEER,
+                holder="a dead run",
+                wanted=len(tasks),
+                bound=8,
+                life=timedelta(hours=1),
+            )
+            note_tasks(conn, dict(zip(taken, tasks, strict=True)))
 
     def slots(self) -> int:
         """Count the slots that are held."""

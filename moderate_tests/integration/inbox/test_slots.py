@@ -9,6 +9,8 @@ import pytest
 from moderate.inbox.slots import (
     free_slots,
     keep_slots,
+    long_held,
+    note_tasks,
     share_of,
     take_slots,
 )
@@ -187,3 +189,23 @@ def test_a_slot_that_is_kept_outlives_its_time(inbox: Inbox) -> None:
     )
     assert len(take(inbox, BOUND)) == BOUND - 1
     assert passed
+
+
+def test_long_held_slots_are_shown_with_their_tasks(inbox: Inbox) -> None:
+    """Rule 11: whoever sees a task's end may free what a dead run held."""
+    old, unknown, expired, young = take(inbox, 4)
+    change(
+        inbox.where,
+        "UPDATE peer_slot SET taken_at = taken_at - interval '1 minute'"
+        " WHERE id <> %(id)s",
+        id=young,
+    )
+    with inbox.transaction() as conn:
+        note_tasks(conn, {old: 71, expired: 72, young: 73})
+        keep_slots(conn, [expired], timedelta(seconds=-1))
+    with inbox.transaction() as conn:
+        held = long_held(conn, API, timedelta(seconds=30), BOUND)
+        others = long_held(conn, "another", timedelta(seconds=30), BOUND)
+    assert held == {old: 71}
+    assert not others
+    assert unknown

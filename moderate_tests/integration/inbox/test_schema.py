@@ -56,13 +56,16 @@ PARAMETER_TYPES = {
     "dataset": "text",
     "delay": "interval",
     "dropped": "boolean",
+    "ending": "text",
     "error": "text",
     "failed": "boolean",
     "format": "text",
     "grace": "interval",
     "holder": "text",
+    "host": "text",
     "id": "bigint",
     "ids": "bigint[]",
+    "image": "text",
     "item_id": "bigint",
     "items": "jsonb",
     "key": "text",
@@ -79,6 +82,8 @@ PARAMETER_TYPES = {
     "outcome": "jsonb",
     "path": "text",
     "peer": "text",
+    "pid": "integer",
+    "priority": "integer",
     "reason": "text",
     "row_count": "bigint",
     "run_id": "text",
@@ -95,6 +100,7 @@ PARAMETER_TYPES = {
     "share": "bigint",
     "who": "text",
     "why": "text",
+    "worker": "uuid",
 }
 
 

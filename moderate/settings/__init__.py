@@ -21,6 +21,7 @@ from moderate.settings.data_services import (
 from moderate.settings.datasets import (
     DatasetSettings,
 )
+from moderate.settings.fastpath import FastPathSettings
 from moderate.settings.fields import (
     CommaList,
     Group,
@@ -73,6 +74,7 @@ __all__ = [
     "CommaList",
     "DataServiceSettings",
     "DatasetSettings",
+    "FastPathSettings",
     "Fault",
     "FlowState",
     "Group",

@@ -20,6 +20,7 @@ from moderate.settings.data_services import (
 from moderate.settings.datasets import (
     DatasetSettings,
 )
+from moderate.settings.fastpath import FastPathSettings
 from moderate.settings.fields import (
     Group,
 )
@@ -75,6 +76,7 @@ class Settings:
     asset_proofs: AssetProofSettings
     data_services: DataServiceSettings
     metadata: MetadataSettings
+    fast_path: FastPathSettings
     notifications: NotificationSettings | None = None
     postgres: PostgresSettings | None = None
     keycloak: KeycloakSettings | None = None
@@ -128,6 +130,7 @@ GROUPS: Mapping[str, type[Group]] = {
     "notifications": NotificationSettings,
     "datasets": DatasetSettings,
     "metadata": MetadataSettings,
+    "fast_path": FastPathSettings,
 }
 
 FLOW_NEEDS: Mapping[str, Sequence[str]] = {

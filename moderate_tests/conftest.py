@@ -14,18 +14,21 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from moderate.local import install
 from moderate.local.install import Requirement
 from moderate.local.ports import free_port
 from moderate.local.realm import SECRET_NAMES
 from moderate.local.services.keycloak import Keycloak
+from moderate.local.services.open_metadata import OpenMetadata
 from moderate.local.services.platform_api import PlatformApi
 from moderate.local.services.postgres import Postgres
 from moderate.local.services.rabbitmq import RabbitMQ
 from moderate.local.services.s3 import S3
 
-GROUP = "xdist_group"
+LIVE = ("moderate_tests/e2e/", "moderate_tests/faults/")
 
 
 def require(*requirements: Requirement) -> None:
@@ -38,24 +41,34 @@ def require(*requirements: Requirement) -> None:
         pytest.skip(reason)
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in this hook too.
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say what a worker of pytest-xdist must not share with another.
+class ByService(LoadScopeScheduling):  # type: ignore[misc]
+    """Gives each worker of pytest-xdist whole files.
 
-    A file goes to one worker, as its fixtures are made once for a module.
-    What shares the live stack waits more than it works: it comes first, so
-    that all else is done beside it.
+    What uses the live stack, which takes long to start, goes to one worker.
     """
-    for item in items:
-        if item.get_closest_marker(GROUP) is None:
-            item.add_marker(pytest.mark.xdist_group(item.location[0]))
-    items.sort(key=lambda item: not is_in_group(item, "live"))
+
+    def _split_scope(self, nodeid: str) -> str:
+        return LIVE[0] if is_live(nodeid) else nodeid.split("::")[0]
 
 
-def is_in_group(item: pytest.Item, name: str) -> bool:
-    """Whether a test is in a group of ``xdist_group``."""
-    group = item.get_closest_marker(GROUP)
-    return group is not None and group.args[0] == name
+def is_live(nodeid: str) -> bool:
+    """Whether a test uses the live stack."""
+    return nodeid.startswith(LIVE)
+
+
+def pytest_xdist_make_scheduler(
+    config: pytest.Config, log: Producer
+) -> ByService:
+    """Say what each worker is given."""
+    return ByService(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let those of the live stack come first.
+
+    They wait more than they work: all else is done beside them.
+    """
+    items.sort(key=lambda item: not is_live(item.nodeid))
 
 
 @pytest.fixture(scope="session")
@@ -162,3 +175,22 @@ def platform_api(
         },
     ) as emulator:
         yield emulator
+
+
+@pytest.fixture(scope="session")
+def open_metadata_server(services_folder: Path) -> Iterator[OpenMetadata]:
+    """OpenMetadata's emulator."""
+    with OpenMetadata(
+        services_folder / "open-metadata",
+        port=free_port(),
+        secret=secrets.token_urlsafe(),
+    ) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def open_metadata(open_metadata_server: OpenMetadata) -> OpenMetadata:
+    """OpenMetadata's emulator, empty and without faults."""
+    open_metadata_server.start()
+    open_metadata_server.reset()
+    return open_metadata_server

@@ -34,7 +34,12 @@ def create_app(settings: EmulatorSettings) -> FastAPI:
 
     Args:
         settings: See ``EmulatorSettings``.
+
+    Raises:
+        ModuleNotFoundError: The ingestion framework is not installed.
     """
+    for kind in KINDS:
+        kind.prepare()
     server = build(settings)
     app = FastAPI(
         title="OpenMetadata emulator",

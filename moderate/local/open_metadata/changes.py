@@ -5,8 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 
 Json = dict[str, Any]
-# The server gives columns an order that nobody sent; it is no change.
-UNTOLD = frozenset({"ordinalPosition", "children"})
+# Kept when they change, but told as no change.
+UNTOLD = frozenset({"sourceHash"})
+UNTOLD_IN_COLUMNS = frozenset(
+    {"ordinalPosition", "children", "dataTypeDisplay"}
+)
 # Told without what is in it.
 SECRET = frozenset({"connection"})
 #: Told by their elements, not as a whole.
@@ -38,7 +41,7 @@ def compare(
         A ``changeDescription``; ``None`` when nothing differs.
     """
     told = nothing(version)
-    for name in sorted({*before, *after}):
+    for name in sorted({*before, *after} - UNTOLD):
         old, new = before.get(name), after.get(name)
         if name == COLUMNS:
             _compare_columns(told, COLUMNS, old or [], new or [])
@@ -73,9 +76,12 @@ def _compare_columns(
     for name in was.keys() & becomes.keys():
         here = f"{path}.{name}"
         before, after = was[name], becomes[name]
-        for key in sorted({*before, *after} - UNTOLD):
+        for key in sorted({*before, *after} - UNTOLD_IN_COLUMNS):
             _compare_values(
-                told, f"{here}.{key}", before.get(key), after.get(key)
+                told,
+                f"{here}.{key}",
+                _number(before.get(key)),
+                _number(after.get(key)),
             )
         _compare_columns(
             told,
@@ -109,6 +115,11 @@ def _compare_values(told: Json, name: str, old: Any, new: Any) -> None:
         told["fieldsUpdated"].append(
             {"name": name, "oldValue": old, "newValue": new}
         )
+
+
+def _number(value: Any) -> Any:
+    """Numbers of columns are told as fractions."""
+    return float(value) if type(value) is int else value
 
 
 def _text(value: Any) -> str:

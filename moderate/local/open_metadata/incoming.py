@@ -10,6 +10,23 @@ Json = dict[str, Any]
 # What a bot's PUT leaves as it is where there is something: the server holds
 # that a person wrote it. Not recorded; so in its published source.
 CURATED = ("description", "displayName")
+# The order of a column's fields, which shows where changes are told.
+ORDER = (
+    "name",
+    "displayName",
+    "dataType",
+    "arrayDataType",
+    "dataLength",
+    "precision",
+    "scale",
+    "dataTypeDisplay",
+    "description",
+    "fullyQualifiedName",
+    "tags",
+    "constraint",
+    "ordinalPosition",
+    "children",
+)
 
 
 def document(kind: Kind, body: Json, full_name: str) -> Json:
@@ -37,13 +54,25 @@ def columns(given: list[Json], full_name: str) -> list[Json]:
 
 def _column(given: Json, parent: str) -> Json:
     full_name = names.join(parent, given["name"])
-    return {
-        "dataTypeDisplay": given["dataType"].lower(),
+    display = given.get("dataTypeDisplay") or given["dataType"]
+    column = {
         "tags": [],
         **{key: value for key, value in given.items() if value is not None},
+        "dataTypeDisplay": display.lower(),
         "fullyQualifiedName": full_name,
         "children": columns(given.get("children") or [], full_name),
     }
+    return {key: column[key] for key in sorted(column, key=_rank)}
+
+
+def _rank(key: str) -> int:
+    return ORDER.index(key) if key in ORDER else len(ORDER)
+
+
+def sort_constraints(doc: Json) -> None:
+    """Sort the columns of a table's constraints, as every change does."""
+    for constraint in doc.get("tableConstraints", ()):
+        constraint["columns"] = sorted(constraint.get("columns") or [])
 
 
 def merge(entity: Entity, sent: Json, *, override: bool) -> Json:

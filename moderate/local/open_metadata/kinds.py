@@ -59,6 +59,11 @@ class Kind:
         """All that may be asked for by ``fields=``."""
         return frozenset(load(self.entity_model).model_fields) | {"*"}
 
+    def prepare(self) -> None:
+        """Load the models, so that no request has to wait for it."""
+        for place in (self.create_model, self.entity_model):
+            load(place).model_rebuild()
+
 
 _COMMON = ("owners", "tags", "followers", "domains", "dataProducts")
 _UNPROCESSED = {"entityStatus": "Unprocessed"}

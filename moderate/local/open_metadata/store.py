@@ -238,8 +238,15 @@ class Store:
         return entity
 
     def _change(self, entity: Entity, doc: Json) -> Change:
+        if doc == entity.doc:
+            return Change.NONE
+        incoming.sort_constraints(entity.doc)
+        incoming.sort_constraints(doc)
+        if doc == entity.doc:
+            return Change.NONE
         change = changes.compare(entity.doc, doc, entity.version)
         entity.doc = doc
+        self.touch(entity)
         if change is None:
             return Change.NONE
         entity.version = changes.next_version(entity.version, change)

@@ -5,12 +5,16 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import httpx
+
 from moderate.local import probes
 from moderate.local.open_metadata.models import installed
 from moderate.local.open_metadata.tokens import make_token
 from moderate.local.ports import LOOPBACK
 from moderate.local.process import PartError, Process
 from moderate.local.services.base import HttpService
+
+CONTROL_TIMEOUT_SECONDS = 30
 
 
 class OpenMetadata(HttpService):
@@ -45,6 +49,15 @@ class OpenMetadata(HttpService):
     def token(self) -> str:
         """The ingestion bot's token; the same as long as the secret is."""
         return make_token(self._key)
+
+    def reset(self) -> None:
+        """Forget all that arrived, what was asked, and the faults."""
+        answer = httpx.post(
+            f"{self.url}/_emulator/reset",
+            timeout=CONTROL_TIMEOUT_SECONDS,
+            trust_env=False,
+        )
+        answer.raise_for_status()
 
     def client_environment(self) -> dict[str, str]:
         """Host, port and token."""

@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
 from moderate.local.open_metadata.errors import ApiError, not_found
 from moderate.local.open_metadata.state import ServerDep
@@ -39,21 +39,22 @@ async def settings(name: str) -> Json:
 
 
 @router.get("/services/testConnectionDefinitions/name/{fqn}")
-async def test_connection(server: ServerDep, fqn: str) -> Json:
+async def test_connection(
+    server: ServerDep, response: Response, fqn: str
+) -> Json:
     """Show which steps the test of a connection has."""
     name = fqn.removesuffix(SUFFIX)
-    steps = _steps().get(name)
-    if steps is None or not fqn.endswith(SUFFIX):
+    recorded = _recorded().get(name)
+    if recorded is None or not fqn.endswith(SUFFIX):
         raise not_found("testConnectionDefinition", fqn)
+    response.headers["ETag"] = f'"{server.started_at:016x}"'
     number = "00000000-0000-4000-8000-000000000000"
     base = f"{server.settings.href_base}/v1/services"
     return {
         "id": number,
         "name": name,
-        "displayName": f"{name} Test Connection",
-        "description": "This Test Connection validates the access.",
         "fullyQualifiedName": fqn,
-        "steps": steps,
+        **recorded,
         "version": 0.1,
         "updatedAt": server.started_at,
         "updatedBy": "admin",
@@ -63,6 +64,7 @@ async def test_connection(server: ServerDep, fqn: str) -> Json:
 
 
 @cache
-def _steps() -> dict[str, list[Json]]:
-    steps: dict[str, list[Json]] = json.loads(FILE.read_text())
-    return steps
+def _recorded() -> dict[str, Json]:
+    """What was recorded, by the kind of source."""
+    recorded: dict[str, Json] = json.loads(FILE.read_text())
+    return recorded

@@ -1,0 +1,1 @@
+"""OpenMetadata's contract: recorded answers, and the emulator beside them."""

@@ -126,6 +126,7 @@ def _source_type(task: Task) -> str:
 
 def _metadata_pipeline(task: Task) -> Any:
     from metadata.generated.schema.metadataIngestion.databaseServiceMetadataPipeline import (  # noqa: E501
+        DatabaseMetadataConfigType,
         DatabaseServiceMetadataPipeline,
     )
     from metadata.generated.schema.metadataIngestion.workflow import (
@@ -137,6 +138,7 @@ def _metadata_pipeline(task: Task) -> Any:
     narrow = {} if task.whole else _narrowing(task)
     return SourceConfig(
         config=DatabaseServiceMetadataPipeline(
+            type=DatabaseMetadataConfigType.DatabaseMetadata,
             includeTables=bool(tables),
             includeViews=bool(tables),
             includeStoredProcedures=bool(procedures),
@@ -173,6 +175,7 @@ def _narrowing(task: Task) -> dict[str, "FilterPattern"]:
 def _profiler_pipeline(task: Task) -> Any:
     from metadata.generated.schema.metadataIngestion.databaseServiceProfilerPipeline import (  # noqa: E501
         DatabaseServiceProfilerPipeline,
+        ProfilerConfigType,
     )
     from metadata.generated.schema.metadataIngestion.workflow import (
         SourceConfig,
@@ -182,6 +185,7 @@ def _profiler_pipeline(task: Task) -> Any:
     sampled = isinstance(task.place, PostgresPlace)
     return SourceConfig(
         config=DatabaseServiceProfilerPipeline(
+            type=ProfilerConfigType.Profiler,
             includeViews=False,
             threadCount=THREADS,
             profileSampleConfig=(
@@ -249,12 +253,18 @@ def _postgres(database: str, place: PostgresPlace) -> Any:
     )
     from metadata.generated.schema.entity.services.connections.database.postgresConnection import (  # noqa: E501
         PostgresConnection,
+        PostgresScheme,
+        PostgresType,
     )
     from metadata.generated.schema.security.ssl.verifySSLConfig import (
         SslMode,
     )
 
+    # What is not set is lost on the profiler's way, and then this would be
+    # taken for the first of a hundred kinds of connections that fits.
     return PostgresConnection(
+        type=PostgresType.Postgres,
+        scheme=PostgresScheme.postgresql_psycopg2,
         username=place.username,
         authType=BasicAuth(password=place.password.get_secret_value()),
         hostPort=f"{place.host}:{place.port}",
@@ -274,12 +284,14 @@ def _datalake(prefix: str, place: LakePlace) -> Any:
     )
     from metadata.generated.schema.entity.services.connections.database.datalakeConnection import (  # noqa: E501
         DatalakeConnection,
+        DatalakeType,
     )
     from metadata.generated.schema.security.credentials.awsCredentials import (
         AWSCredentials,
     )
 
     return DatalakeConnection(
+        type=DatalakeType.Datalake,
         configSource=S3Config(
             securityConfig=AWSCredentials(
                 awsAccessKeyId=place.access_key_id,

@@ -1,0 +1,1 @@
+"""The ingestion against a real Postgres, S3 and the emulator."""

@@ -1,0 +1,33 @@
+"""Databases: what arrives, and what is paid for."""
+
+import pytest
+
+from moderate_tests.integration.metadata_ingestion.world import (
+    SHOP_TABLES,
+    World,
+)
+
+pytestmark = pytest.mark.services
+
+
+def test_a_database_arrives_with_its_profiles_and_then_is_unchanged(
+    world: World,
+) -> None:
+    name = world.database("shop")
+    run = world.ingest()
+    assert run.success, run.failures()
+    service = world.service(name)
+    assert service == f"platform-postgres-{world.prefix}shop".replace("_", "-")
+    assert world.tables(service) == {
+        f"{service}.{name}.sales.{table}"
+        for table in ("customers", "orders", "totals")
+    }
+    customers = world.table(f"{service}.{name}.sales.customers")
+    assert customers["description"] == "who buys"
+    assert run.profile(name)["written"] == 2
+    again = world.ingest()
+    assert again.success
+    assert again.steps() == []
+    assert again.look()["unchanged"] == 1
+    assert world.ledger()["writes"] == 0
+    assert SHOP_TABLES == 3

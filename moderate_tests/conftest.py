@@ -48,7 +48,8 @@ class ByService(LoadScopeScheduling):  # type: ignore[misc]
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return LIVE[0] if is_live(nodeid) else nodeid.split("::")[0]
+        file, _, _ = nodeid.partition("::")
+        return LIVE[0] if is_live(file) else file
 
 
 def is_live(nodeid: str) -> bool:

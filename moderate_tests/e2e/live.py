@@ -79,6 +79,12 @@ class Live:
         job = self.user.create_job("matrix_profile", self._object_id, variable)
         return job.id
 
+    def post_on(self, series: bytes) -> int:
+        """Post a job on a series of its own; return its id."""
+        asset = self.user.create_asset("Series of a job")
+        uploaded = self.user.upload_object(asset.id, "series.csv", series)
+        return self.user.create_job("matrix_profile", uploaded.id, "value").id
+
     def job(self, job_id: int) -> Job:
         """Return a job, as its user sees it."""
         job = self.user.get_job(job_id)

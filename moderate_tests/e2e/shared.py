@@ -17,8 +17,6 @@ from moderate_tests.faults.failpoints import FOLDER
 LIVE = [
     pytest.mark.services,
     pytest.mark.e2e,
-    # One stack for all of them.
-    pytest.mark.xdist_group("live"),
     # Each condition has a limit of its own; a test awaits several.
     pytest.mark.timeout(900),
 ]
@@ -35,6 +33,14 @@ SETTINGS = {
     "INBOX_DISPATCH_GRACE_SECONDS": "10",
     "MODERATE_SENSOR_INTERVAL_SECONDS": "1",
     "MATRIX_PROFILE_BACKOFF_SECONDS": "0.5",
+    "USER_DIDS_BACKOFF_SECONDS": "0.5",
+    "ASSET_PROOFS_BACKOFF_SECONDS": "0.5",
+    "USER_DIDS_MAX_FAILURES": "50",
+    "ASSET_PROOFS_MAX_FAILURES": "50",
+    "ASSET_PROOFS_LOOK_BACK_SECONDS": "5",
+    # The API dies again and again, and its tasks with it.
+    "API_TASK_TIMEOUT_SECONDS": "5",
+    "API_TASK_LIMIT_SECONDS": "15",
     "MATRIX_PROFILE_MAX_CONCURRENT": "5",
     # Jobs are killed again and again: they must not be given up.
     "MATRIX_PROFILE_MAX_FAILURES": "20",

@@ -36,6 +36,12 @@ TICKS = """query ($sensor: SensorSelector!, $limit: Int) {
     } }
   } }
 }"""
+START = """mutation ($sensor: SensorSelector!) {
+  startSensor(sensorSelector: $sensor) { __typename }
+}"""
+RESET = """mutation ($sensor: SensorSelector!) {
+  resetSensor(sensorSelector: $sensor) { __typename }
+}"""
 TERMINATE = """mutation ($id: String!) { terminateRun(runId: $id) {
   __typename
 } }"""
@@ -144,11 +150,7 @@ class WebserverUI:
 
     def ticks(self, sensor: str, limit: int = 5) -> list[Tick]:
         """Return a sensor's latest ticks, the latest first."""
-        selector = {
-            "repositoryLocationName": self.location(),
-            "repositoryName": "__repository__",
-            "sensorName": sensor,
-        }
+        selector = self._selector(sensor)
         found = self._ask(
             TICKS, {"sensor": selector, "limit": limit}, "sensorOrError"
         )
@@ -163,6 +165,25 @@ class WebserverUI:
             )
             for each in found["sensorState"]["ticks"]
         ]
+
+    def start_sensor(self, sensor: str) -> None:
+        """Switch a sensor on."""
+        self._switch(START, sensor, "startSensor")
+
+    def reset_sensor(self, sensor: str) -> None:
+        """Have a sensor on or off again as its definition says."""
+        self._switch(RESET, sensor, "resetSensor")
+
+    def _switch(self, change: str, sensor: str, field: str) -> None:
+        answer = self._ask(change, {"sensor": self._selector(sensor)}, field)
+        assert answer["__typename"] == "Sensor", answer
+
+    def _selector(self, sensor: str) -> dict[str, str]:
+        return {
+            "repositoryLocationName": self.location(),
+            "repositoryName": "__repository__",
+            "sensorName": sensor,
+        }
 
     def _post(self, request: Mapping[str, Any]) -> httpx.Response:
         answer = httpx.post(

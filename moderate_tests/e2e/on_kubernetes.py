@@ -1,0 +1,48 @@
+"""The whole stack, with the cluster of the tests for its analyses."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from moderate.local.stack import Stack
+from moderate_tests.e2e.live import Live
+from moderate_tests.kubernetes.cluster import TestCluster
+
+MEMORY_MIB = 256
+"""What an analysis may use: enough for weeks, too little for years."""
+
+LARGE_SERIES = b"time,value\n" + b"".join(
+    f"2024-01-01 00:00:{i % 60:02}.{i:06},{i % 977}.{i % 13}\n".encode()
+    for i in range(1_500_000)
+)
+"""Far more than fits into ``MEMORY_MIB``."""
+
+
+@contextmanager
+def live_on_kubernetes() -> Iterator[tuple[Live, TestCluster]]:
+    """Run the service; its analyses are Jobs on one node."""
+    with tempfile.TemporaryDirectory(prefix="moderate-k8s-") as folder:
+        root = Path(folder)
+        # Postgres, which is not root, passes through.
+        root.chmod(0o711)
+        node = root / "node"
+        node.mkdir()
+        cluster = TestCluster(node)
+        environment = {
+            "ANALYSIS_LAUNCHER": "kubernetes",
+            "KUBECONFIG": str(cluster.kubeconfig(root / "kubeconfig")),
+            "MATRIX_PROFILE_MEMORY_MIB": str(MEMORY_MIB),
+            "MATRIX_PROFILE_MAX_FAILURES": "1",
+        }
+        try:
+            with Stack(
+                root / "stack", durable=False, environment=environment
+            ) as stack:
+                live = Live(stack)
+                try:
+                    yield live, cluster
+                finally:
+                    live.close()
+        finally:
+            cluster.close()

@@ -15,6 +15,7 @@ from rich.console import Console, Group
 
 from moderate.local.demo import Demo, demo_stack
 from moderate.local.stack import Stack
+from moderate_tests.e2e.on_kubernetes import LARGE_SERIES, live_on_kubernetes
 
 FOLDER = Path(__file__).parent.parent / "docs" / "pictures"
 BROWSER_SECONDS = 90
@@ -69,9 +70,18 @@ def run_of_job(stack: Stack, job: str) -> str:
     raise LookupError(msg)
 
 
-def main() -> None:
-    """Run the demo in a folder of its own and take the pictures."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
+def photograph_kubernetes() -> None:
+    """Take a picture of a run whose Job was out of memory."""
+    with live_on_kubernetes() as (live, _):
+        job = live.post_on(LARGE_SERIES)
+        live.until_settled([job])
+        (run,) = live.ui.runs_of(job)
+        url = f"{live.stack.webserver.url}/runs/{run.id}"
+        photograph(url, "out-of-memory.png", width=1500, height=900)
+
+
+def photograph_demo() -> None:
+    """Run the demo in a folder of its own and take its pictures."""
     with tempfile.TemporaryDirectory(prefix="moderate-pictures-") as folder:
         Path(folder).chmod(0o711)
         with demo_stack(Path(folder) / "stack") as stack:
@@ -88,6 +98,13 @@ def main() -> None:
             run = run_of_job(stack, "matrix_profile_job")
             photograph(f"{ui}/runs/{run}", "run.png", width=1500, height=900)
             photograph(f"{ui}/runs", "runs.png", width=1500, height=620)
+
+
+def main() -> None:
+    """Take all pictures."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    photograph_demo()
+    photograph_kubernetes()
     sys.stdout.write(f"pictures are in {FOLDER}\n")
 
 

@@ -279,6 +279,35 @@ class ObjectStorage:
         with self._translated("delete", bucket, key):
             self._client.delete_object(Bucket=bucket, Key=key)
 
+    def keys(self, bucket: str, prefix: str) -> set[str]:
+        """Return keys that begin so, of unfinished uploads too.
+
+        Of each kind the first 1,000 at the most.
+        """
+        with self._translated("list", bucket, prefix):
+            found = self._client.list_objects_v2(Bucket=bucket, Prefix=prefix)
+        uploads = self._uploads(bucket, prefix)
+        keys = [each["Key"] for each in found.get("Contents", ())]
+        return {*keys, *(key for key, _ in uploads)}
+
+    def discard(self, bucket: str, key: str) -> None:
+        """Delete an object, and what unfinished uploads have left of it."""
+        for name, number in self._uploads(bucket, key):
+            if name == key:
+                with self._translated("abort", bucket, key):
+                    self._client.abort_multipart_upload(
+                        Bucket=bucket, Key=key, UploadId=number
+                    )
+        self.delete(bucket, key)
+
+    def _uploads(self, bucket: str, prefix: str) -> list[tuple[str, str]]:
+        with self._translated("list uploads", bucket, prefix):
+            found = self._client.list_multipart_uploads(
+                Bucket=bucket, Prefix=prefix
+            )
+        uploads = found.get("Uploads", ())
+        return [(each["Key"], each["UploadId"]) for each in uploads]
+
     @staticmethod
     def _transfer(threshold: int = PART_BYTES) -> "TransferConfig":
         from boto3.s3.transfer import TransferConfig  # noqa: PLC0415

@@ -13,7 +13,7 @@ from dagster import (
     run_status_sensor,
 )
 
-from moderate.clients.webhook import Webhook
+from moderate.connections import webhook_of
 from moderate.flows.data_services.simpl_log import BUSINESS_OPERATION
 from moderate.resources import redactor
 from moderate.settings import process_settings
@@ -44,7 +44,7 @@ def _tell(context: RunStatusSensorContext) -> SkipReason | None:
     settings = process_settings().notifications
     if settings is None:
         return SkipReason("nobody to tell: set NOTIFY_WEBHOOK_URL")
-    Webhook(settings.webhook_url).post(notice_of(context))
+    webhook_of(settings).post(notice_of(context))
     return None
 
 

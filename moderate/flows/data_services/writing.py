@@ -8,6 +8,7 @@ from dagster import Config, MetadataValue, OpExecutionContext, op
 from pydantic import Field
 
 from moderate.errors import PermanentError
+from moderate.flows.data_services.leftovers import part_of, remove_leftovers
 from moderate.flows.data_services.resources import (
     NamedS3Resource,
     ScratchResource,
@@ -54,7 +55,8 @@ def write_df_to_csv(
         target = Path(config.output_path).absolute()
         _refuse_overwriting(table, str(target.resolve()), config)
         file = _exported(table, config, target.name, scratch)
-        part = target.with_name(f".{target.name}.{context.run_id}.part")
+        hidden = f".{target.name}"
+        part = target.with_name(part_of(hidden, context.run_id))
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             _copy_to_disk(file, part)
@@ -65,6 +67,12 @@ def write_df_to_csv(
         finally:
             part.unlink(missing_ok=True)
         _say(context, str(target), file)
+        remove_leftovers(
+            context,
+            hidden,
+            lambda: [p.name for p in target.parent.glob(".*.part")],
+            lambda name: target.with_name(name).unlink(missing_ok=True),
+        )
 
 
 @op
@@ -81,13 +89,20 @@ def write_csv_to_minio(
         _refuse_overwriting(table, target, config)
         file = _exported(table, config, config.file_key, scratch)
         storage, bucket = s3.client(), config.bucket_name
-        part = f"{config.file_key}.{context.run_id}.part"
+        key = config.file_key
+        part = part_of(key, context.run_id)
         try:
-            storage.upload(bucket, part, file, _content_type(config.file_key))
-            storage.copy(bucket, part, config.file_key)
+            storage.upload(bucket, part, file, _content_type(key))
+            storage.copy(bucket, part, key)
         finally:
             storage.delete(bucket, part)
         _say(context, target, file)
+        remove_leftovers(
+            context,
+            key,
+            lambda: storage.keys(bucket, f"{key}."),
+            lambda name: storage.discard(bucket, name),
+        )
 
 
 def _refuse_overwriting(

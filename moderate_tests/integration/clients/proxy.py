@@ -1,9 +1,10 @@
 """A TCP proxy that a test can make silent or cut."""
 
+import math
 import select
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 _CHUNK = 65_536
@@ -14,6 +15,7 @@ class Proxy:
 
     Attributes:
         port: Where clients connect, on the loopback interface.
+        is_spent: Set once what ``limit`` allowed has gone by.
     """
 
     def __init__(self, server: tuple[str, int]) -> None:
@@ -22,6 +24,9 @@ class Proxy:
         self.port: int = self._listener.getsockname()[1]
         self._flowing = threading.Event()
         self._flowing.set()
+        self._left = math.inf
+        self._at_limit: Callable[[], None] = self.hold
+        self.is_spent = threading.Event()
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._threads = [threading.Thread(target=self._accept)]
         self._threads[0].start()
@@ -29,6 +34,10 @@ class Proxy:
     def hold(self) -> None:
         """Forward nothing more, and let the connections stand."""
         self._flowing.clear()
+
+    def limit(self, count: int, then: Callable[[], None]) -> None:
+        """Let so many bytes of the clients go by, then do that once."""
+        self._left, self._at_limit = count, then
 
     def cut(self) -> None:
         """Break off every connection."""
@@ -65,7 +74,16 @@ class Proxy:
                     self._flowing.wait()
                     if not (data := each.recv(_CHUNK)):
                         return
+                    if each is client:
+                        self._count(len(data))
+                        self._flowing.wait()
                     other[each].sendall(data)
+
+    def _count(self, sent: int) -> None:
+        before, self._left = self._left, self._left - sent
+        if self._left < 0 <= before:
+            self._at_limit()
+            self.is_spent.set()
 
 
 @contextmanager

@@ -11,12 +11,15 @@ from moderate.clients.keycloak import KeycloakAdminClient
 from moderate.clients.object_storage import ObjectStorage
 from moderate.clients.open_metadata import OpenMetadata
 from moderate.clients.platform_api import PlatformApi
+from moderate.clients.webhook import Webhook
 from moderate.errors import SettingsError
 from moderate.inbox.database import Address, address
 from moderate.redaction import Redactor
 from moderate.settings import (
     Group,
     KeycloakSettings,
+    NoticeShape,
+    NotificationSettings,
     OpenMetadataSettings,
     PlatformApiSettings,
     PostgresSettings,
@@ -98,4 +101,12 @@ def inbox_address(settings: Settings) -> Address:
         dbname=postgres.inbox_database,
         sslmode=postgres.sslmode,
         pool_size=postgres.pool_size,
+    )
+
+
+def webhook_of(settings: NotificationSettings) -> Webhook:
+    """Return where notices go, in the shape that is set."""
+    return Webhook(
+        settings.webhook_url,
+        text_only=settings.shape is NoticeShape.SLACK,
     )

@@ -34,6 +34,12 @@ from moderate.flows.metadata_ingestion.job import (
     metadata_jobs,
     metadata_schedules,
 )
+from moderate.flows.operations import housekeeping
+from moderate.flows.operations.admin import inbox_admin_job
+from moderate.flows.operations.alerts import (
+    alert_dead_items_sensor,
+    alert_failed_runs_sensor,
+)
 from moderate.flows.operations.observing import (
     operations_assets,
     operations_sensor,
@@ -77,24 +83,32 @@ def build_defs(**overrides: Any) -> Definitions:
         "s3_object_storage": S3Resource(),
     }
     data_services = catalogue.jobs()
+    inbox_jobs = [
+        matrix_profile_job,
+        platform_job_results_job,
+        propagate_new_user_to_trust_services_job,
+        create_asset_object_proof_job,
+    ]
+    pruning, hourly = housekeeping.build(inbox_jobs)
     return Definitions(
         assets=[keycloak_users_count, *dataset_assets, operations_assets],
         jobs=[
-            matrix_profile_job,
-            platform_job_results_job,
-            propagate_new_user_to_trust_services_job,
-            create_asset_object_proof_job,
+            *inbox_jobs,
+            inbox_admin_job,
+            pruning,
             *data_services,
             *dataset_jobs,
             *metadata_jobs,
         ],
-        schedules=[*dataset_schedules, *metadata_schedules],
+        schedules=[*dataset_schedules, *metadata_schedules, hourly],
         sensors=[
             matrix_profile_messages_sensor,
             matrix_profile_reconcile_sensor,
             matrix_profile_leftovers_sensor,
             keycloak_user_sensor,
             operations_sensor,
+            alert_dead_items_sensor,
+            alert_failed_runs_sensor,
             platform_api_asset_object_sensor,
             *sensors.sensors(data_services),
         ],

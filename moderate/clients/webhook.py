@@ -21,6 +21,9 @@ from moderate.errors import PermanentError, TemporaryError
 
 ATTEMPTS = 3
 TIMEOUT_SECONDS = 5.0
+LONGEST_TEXT = 3_000
+"""Characters that a chat shows of one text."""
+
 _SERVER_ERROR = 500
 
 
@@ -29,13 +32,20 @@ class Webhook:
 
     Args:
         url: Of the webhook, with whatever token it has.
+        text_only: Send a notice's ``text`` and nothing else, as chats that
+            take Slack's messages want it.
         timeout: Seconds of each step of an attempt.
     """
 
     def __init__(
-        self, url: SecretStr, *, timeout: float = TIMEOUT_SECONDS
+        self,
+        url: SecretStr,
+        *,
+        text_only: bool = False,
+        timeout: float = TIMEOUT_SECONDS,
     ) -> None:
         self._url = url
+        self._text_only = text_only
         self._timeout = timeout
 
     def __repr__(self) -> str:
@@ -50,6 +60,9 @@ class Webhook:
     def post(self, notice: Mapping[str, Any]) -> None:
         """Send a notice; it may arrive twice if an answer was lost.
 
+        Args:
+            notice: Says in ``text`` all that a person must know.
+
         Raises:
             PermanentError: The webhook refused it.
             TemporaryError: It did not take it, ``ATTEMPTS`` times in a row.
@@ -57,7 +70,7 @@ class Webhook:
         try:
             with httpx.Client(timeout=self._timeout) as client:
                 status = client.post(
-                    self._url.get_secret_value(), json=dict(notice)
+                    self._url.get_secret_value(), json=self._body(notice)
                 ).status_code
         except (httpx.InvalidURL, httpx.UnsupportedProtocol):
             msg = "the webhook's URL is none"
@@ -71,3 +84,19 @@ class Webhook:
         if not httpx.codes.is_success(status):
             msg = f"the webhook refused: {status}"
             raise PermanentError(msg)
+
+    def _body(self, notice: Mapping[str, Any]) -> Mapping[str, Any]:
+        if not self._text_only:
+            return dict(notice)
+        return {"text": _escaped(str(notice.get("text", "")))}
+
+
+def _escaped(text: str) -> str:
+    """Return text that makes no link and calls nobody in a chat.
+
+    Source: Slack, "Formatting text for app surfaces", escaping.
+    """
+    short = text[:LONGEST_TEXT]
+    return (
+        short.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    )

@@ -13,11 +13,13 @@ from rich.console import Console
 from rich.table import Table
 
 from moderate.commands.text import plain
+from moderate.connections import inbox_address
 from moderate.inbox import admin, cursors
 from moderate.inbox.database import Address
 from moderate.inbox.migrate import migrate as migrate_schema
 from moderate.inbox.model import State, WorkItem
 from moderate.inbox.store import Inbox
+from moderate.kinds import all_kinds
 from moderate.settings import Settings, load_settings
 
 ERROR_CHARS = 60
@@ -32,16 +34,11 @@ ids_argument = click.argument("item_ids", nargs=-1, required=True, type=int)
 
 
 def _inbox() -> Inbox:
-    # Dagster comes with it, and takes a second that others need not wait.
-    from moderate.definitions import all_kinds  # noqa: PLC0415
-
     settings = load_settings()
-    return Inbox(_address(settings), all_kinds(settings))
+    return Inbox(inbox_address(settings), all_kinds(settings))
 
 
 def _address(settings: Settings) -> Address:
-    from moderate.resources import inbox_address  # noqa: PLC0415
-
     return inbox_address(settings)
 
 
@@ -53,7 +50,7 @@ def inbox() -> None:
 @inbox.command()
 def migrate() -> None:
     """Create the inbox's database, or bring its schema up to date."""
-    applied = migrate_schema(_address(load_settings()))
+    applied = migrate_schema(inbox_address(load_settings()))
     for name in applied:
         click.echo(f"applied {name}")
     click.echo("the inbox's schema is up to date")
@@ -128,9 +125,7 @@ def show(item_id: int, as_json: bool) -> None:  # noqa: FBT001
 def retry(item_ids: tuple[int, ...], why: str) -> None:
     """Try dead, cancelled or waiting items again, failures reset."""
     with _inbox().transaction() as conn:
-        for item_id in item_ids:
-            if not admin.retry_item(conn, item_id, who=_who(), why=why):
-                raise _wrong_state(item_id, "retried")
+        admin.retry_items(conn, item_ids, who=_who(), why=why)
     click.echo(f"{len(item_ids)} item(s) are due again")
 
 
@@ -152,12 +147,7 @@ def drop(
         click.confirm(f"Drop {len(item_ids)} item(s) for good?", abort=True)
     store = _inbox()
     with store.transaction() as conn:
-        for item_id in item_ids:
-            dropped = admin.drop_item(
-                conn, store.kinds, item_id, who=_who(), why=why
-            )
-            if not dropped:
-                raise _wrong_state(item_id, "dropped")
+        admin.drop_items(conn, store.kinds, item_ids, who=_who(), why=why)
     click.echo(f"{len(item_ids)} item(s) dropped")
 
 
@@ -184,14 +174,6 @@ def _who() -> str:
 
 def _no_item(item_id: int) -> click.ClickException:
     return click.ClickException(f"there is no item {item_id}")
-
-
-def _wrong_state(item_id: int, what: str) -> click.ClickException:
-    return click.ClickException(
-        f"item {item_id} can't be {what}: it does not exist, is at work, or"
-        f" its state forbids it (`moderate inbox show {item_id}`); nothing"
-        " was changed"
-    )
 
 
 def _items_table(items: Iterable[WorkItem]) -> Table:

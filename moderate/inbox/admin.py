@@ -1,9 +1,10 @@
 """What people do to items by hand: look, retry, drop, prune."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from moderate.errors import PermanentError
 from moderate.inbox.database import Conn, fetch, fetch_one, run
 from moderate.inbox.model import Kind, State, WorkItem
 from moderate.inbox.settling import store_end
@@ -114,6 +115,56 @@ def drop_item(
         ended = WorkItem(**{**row, "payload": before["payload"]})
         store_end(conn, kinds, ended)
     return True
+
+
+class WrongStateError(PermanentError):
+    """An item's state forbids what was asked for; nothing was changed."""
+
+    @classmethod
+    def of(cls, item_id: int, what: str) -> "WrongStateError":
+        """Say which item can't be ``what`` (retried, dropped)."""
+        return cls(
+            f"item {item_id} can't be {what}: it does not exist, is at work,"
+            f" or its state forbids it (`moderate inbox show {item_id}`);"
+            " nothing was changed"
+        )
+
+
+def retry_items(
+    conn: Conn, item_ids: Iterable[int], *, who: str, why: str
+) -> None:
+    """Retry all of some items, or none.
+
+    Raises:
+        WrongStateError: One can't be retried; let the transaction roll back.
+    """
+    for item_id in item_ids:
+        if not retry_item(conn, item_id, who=who, why=why):
+            raise WrongStateError.of(item_id, "retried")
+
+
+def drop_items(
+    conn: Conn,
+    kinds: Mapping[str, Kind],
+    item_ids: Iterable[int],
+    *,
+    who: str,
+    why: str,
+) -> None:
+    """Drop all of some items, or none.
+
+    Raises:
+        WrongStateError: One can't be dropped; let the transaction roll back.
+    """
+    for item_id in item_ids:
+        if not drop_item(conn, kinds, item_id, who=who, why=why):
+            raise WrongStateError.of(item_id, "dropped")
+
+
+def dead_items(conn: Conn, kind: str, *, limit: int) -> Sequence[int]:
+    """Return the first dead items of a kind, held by the transaction."""
+    rows = fetch(conn, "dead_items", kind=kind, limit=limit)
+    return [row["id"] for row in rows]
 
 
 def prune_done(

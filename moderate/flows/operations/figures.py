@@ -39,6 +39,11 @@ def flow_key(flow: str) -> AssetKey:
     return AssetKey([GROUP, flow])
 
 
+def asset_keys() -> Sequence[AssetKey]:
+    """Return the keys of all assets of the group."""
+    return [*(flow_key(flow) for flow in FLOW_NEEDS), INBOX, PEERS_KEY]
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What a check found.

@@ -43,7 +43,7 @@ from moderate.settings import (
 from moderate.watch.history import keep_probes
 from moderate.watch.numbers import Numbers, look
 
-CHECKED_AGAIN = timedelta(minutes=30)
+CHECKED_AGAIN = timedelta(hours=6)
 """A verdict that stays the same is told again after so long: each is a row
 for ever in Dagster's table of checks."""
 

@@ -1,6 +1,6 @@
 """The service's watchers on an inbox and a broker of their own."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -10,6 +10,7 @@ from dagster import (
     AssetCheckEvaluation,
     AssetObservation,
     DagsterInstance,
+    ExecuteInProcessResult,
     SensorDefinition,
     SensorResult,
     build_sensor_context,
@@ -74,7 +75,7 @@ class Watched:
         self, sensor: SensorDefinition, cursor: str | None = None
     ) -> Any:
         defs = build_defs()
-        context = build_sensor_context(
+        context: Any = build_sensor_context(
             instance=self.instance,
             resources=defs.resources or {},
             sensor_name=sensor.name,
@@ -82,6 +83,16 @@ class Watched:
         )
         with context:
             return sensor(context)
+
+
+def output_of(result: ExecuteInProcessResult) -> Mapping[str, Any]:
+    """Return the metadata of a run's only output."""
+    (output,) = [
+        event.step_output_data
+        for event in result.all_events
+        if event.is_successful_output
+    ]
+    return output.metadata
 
 
 @dataclass(frozen=True)

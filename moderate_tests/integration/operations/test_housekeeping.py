@@ -1,0 +1,207 @@
+"""What is long over is pruned, bounded; what is needed stays."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from dagster import (
+    AssetCheckEvaluation,
+    AssetCheckKey,
+    AssetKey,
+    AssetObservation,
+    DagsterInstance,
+    DagsterRunStatus,
+    instance_for_test,
+)
+from dagster._core.storage.asset_check_execution_record import (
+    AssetCheckExecutionRecordStatus,
+)
+from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
+from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
+from dagster._core.storage.runs.schema import RunsTable
+from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
+
+from moderate.definitions import build_defs
+from moderate.flows.operations.figures import INBOX, SCHEMA_CURRENT, flow_key
+from moderate.flows.operations.housekeeping import prune_points, prune_runs
+from moderate.local.services.postgres import Postgres
+from moderate_tests.integration.flows.platform import environment
+from moderate_tests.integration.operations.conftest import (
+    KIND,
+    Watched,
+    output_of,
+)
+
+pytestmark = pytest.mark.services
+
+JOB = "matrix_profile_job"
+DAY = timedelta(days=1)
+
+
+def always() -> bool:
+    return True
+
+
+@pytest.fixture
+def storage(postgres_server: Postgres) -> Iterator[DagsterInstance]:
+    """Dagster with the storage that it has in production."""
+    name = f"dagster_{uuid4().hex}"
+    postgres_server.create_database(name)
+    overrides = {
+        "storage": {
+            "custom": {
+                "module": "moderate.dagster_storage",
+                "class": "PooledPostgresStorage",
+                "config": {"postgres_url": postgres_server.url(name)},
+            }
+        }
+    }
+    with instance_for_test(overrides=overrides) as instance:
+        yield instance
+    postgres_server.drop_database(name)
+
+
+def add_run(
+    instance: DagsterInstance,
+    days: float,
+    job: str = JOB,
+    status: DagsterRunStatus = DagsterRunStatus.SUCCESS,
+) -> str:
+    """Make a run that is so many days old."""
+    then = datetime.now(UTC) - timedelta(days=days)
+    run = instance.create_run_for_job(
+        build_defs().resolve_job_def(job), status=status
+    )
+    instance.report_engine_event("an event of the run", run)
+    runs = instance.run_storage
+    assert isinstance(runs, SqlRunStorage)
+    with runs.connect() as conn:
+        conn.execute(
+            RunsTable.update()
+            .where(RunsTable.c.run_id == run.run_id)
+            .values(create_timestamp=then.replace(tzinfo=None))
+        )
+    return run.run_id
+
+
+def prune(
+    instance: DagsterInstance,
+    limit: int = 100,
+    in_time: Callable[[], bool] = always,
+) -> int:
+    return prune_runs(
+        instance, [JOB], age=30 * DAY, limit=limit, in_time=in_time
+    )
+
+
+def test_old_runs_of_our_jobs_go_with_their_events(
+    storage: DagsterInstance,
+) -> None:
+    old = add_run(storage, 31)
+    kept = {
+        add_run(storage, 29),
+        add_run(storage, 31, status=DagsterRunStatus.STARTED),
+        add_run(storage, 31, status=DagsterRunStatus.QUEUED),
+        add_run(storage, 31, job="inbox_admin_job"),
+    }
+    assert prune(storage) == 1
+    assert {run.run_id for run in storage.get_runs()} == kept
+    assert not storage.all_logs(old)
+    assert all(storage.all_logs(each) for each in kept)
+    assert prune(storage) == 0
+
+
+def test_no_more_runs_go_at_once_than_the_setting_says(
+    storage: DagsterInstance,
+) -> None:
+    oldest = [add_run(storage, 40 - n) for n in range(5)]
+    assert prune(storage, limit=2) == 2
+    assert {r.run_id for r in storage.get_runs()} == set(oldest[2:])
+    assert prune(storage, in_time=lambda: False) == 0
+    assert prune(storage) == 3
+
+
+def test_old_points_go_and_new_ones_and_other_assets_stay(
+    storage: DagsterInstance,
+) -> None:
+    ours, other = flow_key("user_dids"), AssetKey("keycloak_users_count")
+    for key in (ours, other):
+        storage.report_runless_asset_event(AssetObservation(key))
+    age_all_events(storage, 8)
+    storage.report_runless_asset_event(AssetObservation(ours))
+    assert count_points(storage, ours) == 2
+    assert prune_points(storage, age=7 * DAY, in_time=always) == 1
+    assert count_points(storage, ours) == 1
+    assert count_points(storage, other) == 1
+    assert prune_points(storage, age=7 * DAY, in_time=always) == 0
+
+
+def age_all_events(instance: DagsterInstance, days: int) -> None:
+    storage = instance.event_log_storage
+    assert isinstance(storage, SqlEventLogStorage)
+    then = datetime.now(UTC) - days * DAY
+    with storage.index_connection() as conn:
+        conn.execute(
+            SqlEventLogStorageTable.update().values(
+                timestamp=then.replace(tzinfo=None)
+            )
+        )
+
+
+def count_points(storage: DagsterInstance, key: AssetKey) -> int:
+    return len(storage.fetch_observations(key, limit=10).records)
+
+
+def test_a_check_that_is_told_twice_shows_its_latest_verdict(
+    storage: DagsterInstance,
+) -> None:
+    """Evaluations outside of runs must not clash in Dagster's table."""
+    for passed in (True, False):
+        storage.report_runless_asset_event(
+            AssetCheckEvaluation(
+                asset_key=INBOX,
+                check_name=SCHEMA_CURRENT,
+                passed=passed,
+                metadata={},
+            )
+        )
+    record = storage.get_latest_asset_check_evaluation_record(
+        AssetCheckKey(INBOX, SCHEMA_CURRENT)
+    )
+    assert record
+    assert record.status is AssetCheckExecutionRecordStatus.FAILED
+
+
+def test_the_job_empties_done_items_and_says_what_it_did(
+    watched: Watched,
+) -> None:
+    watched.record(KIND, "old", "young", "pending")
+    watched.sql(
+        "UPDATE work_item SET state = 'done', finished_at ="
+        " clock_timestamp() - interval '31 days' WHERE key = 'old';"
+        "UPDATE work_item SET state = 'done', finished_at ="
+        " clock_timestamp() WHERE key = 'young'"
+    )
+    job = build_defs().resolve_job_def("housekeeping_job")
+    result = job.execute_in_process(instance=watched.instance)
+    assert output_of(result)["items emptied"].value == 1
+    rows = watched.rows("SELECT key FROM work_item WHERE payload = '{}'")
+    assert [row["key"] for row in rows] == ["old"]
+    with watched.inbox.transaction() as conn:
+        assert watched.inbox.known_keys(conn, KIND, ["old"]) == {"old"}
+
+
+def test_one_housekeeping_is_bounded(watched: Watched) -> None:
+    watched.record(KIND, *(str(n) for n in range(7)))
+    watched.sql(
+        "UPDATE work_item SET state = 'done', finished_at ="
+        " clock_timestamp() - interval '31 days'"
+    )
+    job = build_defs().resolve_job_def("housekeeping_job")
+    with environment({"PRUNE_LIMIT": "5"}):
+        job.execute_in_process(instance=watched.instance)
+    (row,) = watched.rows(
+        "SELECT count(*) AS n FROM work_item WHERE dropped_at IS NOT NULL"
+    )
+    assert row["n"] == 5

@@ -135,7 +135,6 @@ def _metadata_pipeline(task: Task) -> Any:
 
     tables = [part for part in task.changed if part.kind == TABLE]
     procedures = [part for part in task.changed if part.kind == PROCEDURE]
-    narrow = {} if task.whole else _narrowing(task)
     return SourceConfig(
         config=DatabaseServiceMetadataPipeline(
             type=DatabaseMetadataConfigType.DatabaseMetadata,
@@ -151,7 +150,7 @@ def _metadata_pipeline(task: Task) -> Any:
             overrideMetadata=False,
             useFqnForFiltering=True,
             threads=1,
-            **narrow,
+            **_narrowing(task),
         )
     )
 
@@ -165,8 +164,11 @@ def _narrowing(task: Task) -> dict[str, "FilterPattern"]:
         for part in task.changed
         if (fqn := schema_fqn_of(task, part)) is not None
     }
-    return {
-        "schemaFilterPattern": exactly(schemas),
+    # Also where all is wanted: the server's own schemas never are.
+    of_schemas = {"schemaFilterPattern": exactly(schemas)}
+    if task.whole:
+        return of_schemas
+    return of_schemas | {
         "tableFilterPattern": exactly(of(TABLE)),
         "storedProcedureFilterPattern": exactly(of(PROCEDURE)),
     }

@@ -5,22 +5,36 @@ process that is forked from here has it at no cost. A missing module is no
 error: it is imported, or missed, when it is needed.
 """
 
+import gc
 import importlib
 import warnings
 from contextlib import suppress
 
 MODULES = (
     "moderate.flows.metadata_ingestion.child",
+    "moderate.flows.metadata_ingestion.framework",
     "metadata.workflow.metadata",
     "metadata.workflow.profiler",
-    "metadata.ingestion.source.database.postgres.metadata",
-    "metadata.ingestion.source.database.postgres.connection",
-    "metadata.ingestion.source.database.postgres.service_spec",
-    "metadata.ingestion.source.database.datalake.metadata",
-    "metadata.ingestion.source.database.datalake.connection",
-    "metadata.ingestion.source.database.datalake.service_spec",
+    "metadata.core.connections.test_connection.aws",
     "metadata.ingestion.sink.metadata_rest",
-    "metadata.profiler.source.database.base.profiler_source",
+    "metadata.ingestion.source.api.api_service",
+    "metadata.ingestion.source.database.datalake.clients.s3",
+    "metadata.ingestion.source.database.datalake.connection",
+    "metadata.ingestion.source.database.datalake.metadata",
+    "metadata.ingestion.source.database.datalake.service_spec",
+    "metadata.ingestion.source.database.dbt.dbt_service",
+    "metadata.ingestion.source.database.postgres.connection",
+    "metadata.ingestion.source.database.postgres.metadata",
+    "metadata.ingestion.source.database.postgres.service_spec",
+    "metadata.ingestion.source.drive.drive_service",
+    "metadata.ingestion.source.messaging.messaging_service",
+    "metadata.ingestion.source.mlmodel.mlmodel_service",
+    "metadata.ingestion.source.search.search_service",
+    "metadata.ingestion.source.security.security_service",
+    "metadata.utils.s3_utils",
+    "netrc",
+    "numpy.rec",
+    "psycopg2.extras",
 )
 
 
@@ -31,6 +45,9 @@ def warm_up() -> None:
         for name in MODULES:
             with suppress(ImportError):
                 importlib.import_module(name)
+    # The collector would otherwise write to memory that all share.
+    gc.collect()
+    gc.freeze()
 
 
 warm_up()

@@ -86,6 +86,8 @@ def bound_samples(most_rows: int) -> None:
 
     table_metrics = PandasProfilerInterface._compute_table_metrics
 
+    cast = PandasProfilerInterface._type_casted_dataset
+
     def dataset(self: Any, **_: Any) -> "Callable[[], Iterator[DataFrame]]":
         self.taken = take(self.raw_dataset(), most_rows)
         return lambda: iter(self.taken.frames)
@@ -96,5 +98,10 @@ def bound_samples(most_rows: int) -> None:
             found["rowCount"] = self.sampler.taken.total
         return found
 
+    def cast_once(self: Any, of: Any) -> "Callable[[], Iterator[DataFrame]]":
+        frames = list(cast(self, of)())
+        return lambda: iter(frames)
+
     DatalakeSampler.get_dataset = dataset
+    PandasProfilerInterface._type_casted_dataset = cast_once
     PandasProfilerInterface._compute_table_metrics = counted

@@ -1,5 +1,7 @@
 """The ingestion bot's token: how it is made and how it is checked."""
 
+import base64
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -56,12 +58,8 @@ def check(authorization: str | None, signing_key: SecretStr) -> None:
     token = authorization
     if authorization.lower().startswith(BEARER):
         token = authorization[len(BEARER) :]
-    try:
-        key_id = jwt.get_unverified_header(token).get("kid")
-        claims = jwt.decode(token, options={"verify_signature": False})
-    except jwt.InvalidTokenError as error:
-        raise _refusal("Invalid token.") from error
-    if key_id is None or not claims:
+    header, claims = _parse(token)
+    if not (isinstance(header, dict) and header.get("kid") and claims):
         # The server looks for the key without asking whether one was named.
         raise ApiError(
             500,
@@ -74,6 +72,20 @@ def check(authorization: str | None, signing_key: SecretStr) -> None:
 def expired() -> ApiError:
     """What an expired token is answered with."""
     return ApiError(UNAUTHORIZED, "Expired token!")
+
+
+def _parse(token: str) -> tuple[Any, Any]:
+    """Read header and claims, whatever the signature looks like."""
+    try:
+        header, claims, _ = token.split(".")
+        return _read(header), _read(claims)
+    except ValueError as error:
+        raise _refusal("Invalid token.") from error
+
+
+def _read(part: str) -> Any:
+    # More padding than needed does no harm.
+    return json.loads(base64.urlsafe_b64decode(f"{part}=="))
 
 
 def _verify(token: str, signing_key: SecretStr) -> None:

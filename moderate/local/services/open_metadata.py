@@ -50,6 +50,10 @@ class OpenMetadata(HttpService):
         """The ingestion bot's token; the same as long as the secret is."""
         return make_token(self._key)
 
+    def token_until(self, expires_at: int) -> str:
+        """A token that expires, in seconds since 1970."""
+        return make_token(self._key, expires_at=expires_at)
+
     def reset(self) -> None:
         """Forget all that arrived, what was asked, and the faults."""
         answer = httpx.post(

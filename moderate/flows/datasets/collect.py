@@ -5,7 +5,7 @@ Nothing outside the work folder is touched, so twice is harmless.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -120,16 +120,14 @@ class Collector:
     def _convert_all(
         self, repository: Repository, changed: Sequence[Entry]
     ) -> list[Converted]:
+        work_folder.require_space(self._folder, self._expected(changed))
         present = self._checked_out(repository, changed)
         pointers = self._pointers(repository, present)
         sizes = {
             entry: pointer.size if pointer else _size(repository, entry)
             for entry, pointer in pointers.items()
         }
-        # LFS keeps a copy of the one that is being fetched.
-        largest = max(sizes.values(), default=0)
-        needed = sum(sizes.values()) * work_folder.OUTPUT_FACTOR + 2 * largest
-        work_folder.require_space(self._folder, needed)
+        work_folder.require_space(self._folder, _needed(sizes.values()))
         converted = []
         for number, (entry, pointer) in enumerate(pointers.items(), 1):
             self._say(f"{number} of {len(pointers)}: {entry.path}")
@@ -141,6 +139,14 @@ class Collector:
                 self._fail(entry, error)
         return converted
 
+    def _expected(self, changed: Sequence[Entry]) -> float:
+        """Return the bytes needed if files are as large as last time.
+
+        How large a new one is, nobody says before it is fetched.
+        """
+        last = [self._known.get((entry.path, "csv")) for entry in changed]
+        return _needed([each.size_bytes for each in last if each])
+
     def _checked_out(
         self, repository: Repository, changed: Sequence[Entry]
     ) -> Sequence[Entry]:
@@ -148,6 +154,7 @@ class Collector:
         try:
             repository.checkout(changed)
         except GitUnavailableError:
+            work_folder.require_space(self._folder, 0)
             self._say("the files do not come together; one by one")
         else:
             return changed
@@ -287,6 +294,13 @@ def sha256(path: Path) -> str:
     """Return the SHA-256 of a file, as hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _needed(sizes: Collection[int]) -> float:
+    """Return how many bytes of the disk it takes to convert files."""
+    # LFS keeps a copy of the one that is being fetched.
+    largest = max(sizes, default=0)
+    return sum(sizes) * work_folder.OUTPUT_FACTOR + 2 * largest
 
 
 def _size(repository: Repository, entry: Entry) -> int:

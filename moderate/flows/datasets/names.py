@@ -1,24 +1,18 @@
 """Names on the platform: always the same for the same thing."""
 
 import hashlib
-import re
-import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from uuid import NAMESPACE_URL, uuid5
 
+from slugify import slugify
+
 _LENGTH_OF_MARK = 8
-
-
-def slug(text: str) -> str:
-    """Return lower-case ASCII words joined by dashes."""
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore")
-    return re.sub(r"[^a-z0-9]+", "-", plain.decode().lower()).strip("-")
 
 
 def asset_name(platform_name: str, number: int) -> str:
     """Return the name of a dataset's first asset or of a continuation."""
-    name = slug(platform_name)
+    name = slugify(platform_name)
     return name if number == 1 else f"{name}-{number}"
 
 
@@ -50,7 +44,7 @@ def series_of(
     for path in sorted(paths):
         if path in given:
             continue
-        plain = slug(file_name(path, ending))
+        plain = slugify(file_name(path, ending))
         given[path] = plain if plain not in used else _marked(plain, path)
         used.add(given[path])
     return given

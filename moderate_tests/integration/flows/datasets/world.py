@@ -19,6 +19,9 @@ from moderate.flows.datasets.shelves import Shelves
 from moderate.flows.datasets.sources import Dataset
 from moderate.resources import PlatformApiResource, PostgresResource
 from moderate_tests.integration.flows.git_origin import Origin
+from moderate_tests.integration.flows.platform import Service
+
+SMALL = "t,a\n2016-01-01 00:00:00,1\n2016-01-01 01:00:00,2.5\n"
 
 RESOURCES = {
     "platform_api": PlatformApiResource(),
@@ -105,6 +108,11 @@ class World:
 
     def series(self) -> list[str]:
         return sorted(str(each.series_id) for each in self.objects())
+
+    def faults(self, **route: object) -> None:
+        """Let requests of the API fail that match; none without any."""
+        service = Service(self.instance, self.api_url, lambda _: self.api)
+        service.faults(routes=[route] if route else [])
 
     def left(self) -> list[Path]:
         """Return what a run has left in the work folder."""

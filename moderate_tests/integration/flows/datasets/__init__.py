@@ -1,0 +1,1 @@
+"""Datasets on their way from real Git and LFS to the platform."""

@@ -5,8 +5,12 @@ import sys
 
 import click
 
+from moderate.commands.doctor import doctor
+from moderate.commands.fastpath import intake, worker
 from moderate.commands.inbox import inbox
+from moderate.commands.metrics import metrics
 from moderate.commands.settings import settings
+from moderate.commands.status import status
 from moderate.errors import ModerateError, SettingsError
 from moderate.redaction import Redactor
 from moderate.settings import load_settings
@@ -20,8 +24,13 @@ def cli() -> None:
     """Event-driven workers of a building-energy data space."""
 
 
+cli.add_command(doctor)
 cli.add_command(inbox)
+cli.add_command(metrics)
 cli.add_command(settings)
+cli.add_command(status)
+cli.add_command(intake)
+cli.add_command(worker)
 
 
 def main() -> None:

@@ -223,6 +223,7 @@ class Channel:
         limit: int,
         max_bytes: int = DEFAULT_MAX_BYTES,
         idle_seconds: float = 0.1,
+        wait_seconds: float = 0.0,
         deadline_seconds: float = 10.0,
     ) -> Batch:
         """Take waiting messages, to be acknowledged as one.
@@ -237,6 +238,7 @@ class Channel:
                 given bounds what is unacknowledged at any time.
             max_bytes: No further message is taken once bodies reach this.
             idle_seconds: A queue that gives nothing for so long is empty.
+            wait_seconds: How long the first message is waited for.
             deadline_seconds: No further message is taken after this.
         """
         if not 1 <= limit <= MOST_MESSAGES:
@@ -249,7 +251,9 @@ class Channel:
         batch: list[Delivery] = []
         size = 0
         with self._operation(f"take from queue {queue}", deadline_seconds):
-            for delivery in self._arriving(queue, limit, idle_seconds):
+            for delivery in self._arriving(
+                queue, limit, idle_seconds, wait_seconds
+            ):
                 batch.append(delivery)
                 size += len(delivery.body)
                 if (
@@ -314,11 +318,20 @@ class Channel:
             )
 
     def _arriving(
-        self, queue: str, limit: int, idle_seconds: float
+        self,
+        queue: str,
+        limit: int,
+        idle_seconds: float,
+        wait_seconds: float,
     ) -> Iterator[Delivery]:
         """Yield messages until no more were waiting."""
         waiting = None
-        if not self._consumed:
+        if wait_seconds:
+            first = self._await_one(queue, limit, wait_seconds)
+            if first is None:
+                return
+            yield first
+        elif not self._consumed:
             method, properties, body = self._channel.basic_get(queue)
             if method is None:
                 return
@@ -338,6 +351,20 @@ class Channel:
             if waiting == 0:
                 return
         self._consumed = None  # The broker ended it: the queue is gone.
+
+    def _await_one(
+        self, queue: str, limit: int, seconds: float
+    ) -> Delivery | None:
+        """Wait for a message, and have the broker send those that follow."""
+        if not self._consumed:
+            self._channel.basic_qos(prefetch_count=limit)
+            self._consumed = queue
+        for method, properties, body in self._channel.consume(
+            queue, inactivity_timeout=seconds
+        ):
+            return _delivery(method, properties, body) if method else None
+        self._consumed = None  # The broker ended it: the queue is gone.
+        return None
 
     @contextmanager
     def _operation(

@@ -119,17 +119,22 @@ def _may_still_bind(
 
 
 def requests(
-    inbox: Inbox, makers: Mapping[str, RunRequestOf]
+    inbox: Inbox,
+    makers: Mapping[str, RunRequestOf],
+    *,
+    age: timedelta = timedelta(),
 ) -> list[RunRequest]:
     """Dispatch what is due and return the runs that are still to begin.
 
     Args:
         inbox: The inbox.
         makers: For each kind, what makes the run request of a batch.
+        age: Younger batches are left to the fast path.
     """
     inbox.dispatch(makers)
     return [
-        makers[dispatch.kind](dispatch) for dispatch in inbox.unbound(makers)
+        makers[dispatch.kind](dispatch)
+        for dispatch in inbox.unbound(makers, age=age)
     ]
 
 

@@ -99,10 +99,12 @@ class Inbox:
                 batch_size=kind.batch_size,
             )
 
-    def unbound(self, kinds: Iterable[str]) -> Sequence[Dispatch]:
-        """Return the batches whose run has not begun."""
+    def unbound(
+        self, kinds: Iterable[str], *, age: timedelta = timedelta()
+    ) -> Sequence[Dispatch]:
+        """Return the batches of at least an age whose run has not begun."""
         with self.transaction() as conn:
-            rows = fetch(conn, "unbound_batches", kinds=list(kinds))
+            rows = fetch(conn, "unbound_batches", kinds=list(kinds), age=age)
         return [
             Dispatch(**row, flow=self.kinds[row["kind"]].flow) for row in rows
         ]

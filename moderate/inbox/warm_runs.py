@@ -6,7 +6,7 @@ gives signs of life; once its row is gone it must end its runs, and whoever
 finds runs without a worker tells Dagster.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -148,11 +148,11 @@ class WarmRuns:
         with transaction(self.where) as conn:
             run(conn, "note_warm_pid", run_id=run_id, worker=worker, pid=pid)
 
-    def to_stop(self, worker: UUID) -> set[str]:
-        """Say which of a worker's runs were cancelled."""
+    def held(self, worker: UUID) -> Mapping[str, bool]:
+        """Say what a worker has: of each run, whether it was cancelled."""
         with transaction(self.where) as conn:
-            rows = fetch(conn, "warm_runs_to_stop", worker=worker)
-        return {row["run_id"] for row in rows}
+            rows = fetch(conn, "held_warm_runs", worker=worker)
+        return {row["run_id"]: row["is_cancelled"] for row in rows}
 
     def end(self, worker: UUID, run_id: str, ending: str) -> None:
         """Say that a run's process is gone."""
@@ -186,6 +186,17 @@ class WarmRuns:
                     worker=None,
                     ending="lost",
                 )
+
+    @contextmanager
+    def submitting(self, run_key: str) -> Iterator[bool]:
+        """Hold the right to submit a batch's run; ``False``: another has it.
+
+        Without it two could report the start of one run, the second of them
+        when it is already at work.
+        """
+        with transaction(self.where) as conn:
+            row = fetch_one(conn, "lock_submission", run_key=run_key)
+            yield bool(row and row["got"])
 
     def prune(self) -> int:
         """Forget runs that are long over; return how many."""

@@ -41,3 +41,8 @@ class FastPathSettings(Group):
         "when it is told to end; then they are evicted and their items "
         "go to other runs",
     )
+
+    @property
+    def left_to_it(self) -> timedelta:
+        """How long the sensors leave a batch to the fast path."""
+        return self.patience if self.is_on else timedelta()

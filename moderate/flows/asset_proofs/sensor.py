@@ -79,7 +79,7 @@ def platform_api_asset_object_sensor(
             settings.service.dispatch_grace,
         ),
     )
-    wanted = requests(store, MAKERS)
+    wanted = requests(store, MAKERS, age=settings.fast_path.left_to_it)
     said = (
         f"{intake.said}; freed {settled.freed},"
         f" runs requested {len(wanted)}"

@@ -16,6 +16,13 @@ from moderate.inbox.store import Inbox
 MAX_BYTES_HELD = 64 * 1024 * 1024
 """Message bodies that one tick holds in memory at the most."""
 
+TICK_IDLE = timedelta(seconds=0.1)
+"""A tick takes a queue that gives nothing for so long for empty."""
+
+FOLLOW_WAIT = timedelta(seconds=1)
+FOLLOW_IDLE = timedelta(milliseconds=2)
+"""Who follows a queue waits for a message, but not for a second one."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -87,9 +94,53 @@ def take_messages(
     return taken
 
 
-def _take_chunk(channel: Channel, inbox: Inbox, source: Source) -> Taken:
+def follow_messages(
+    rabbit: Rabbit,
+    inbox: Inbox,
+    source: Source,
+    *,
+    is_over: Callable[[], bool],
+    news: Callable[[], None],
+) -> None:
+    """Move messages into the inbox as they come, until told to end.
+
+    As many as a chunk may be unacknowledged: the broker holds the rest.
+
+    Args:
+        rabbit: The broker.
+        inbox: The inbox.
+        source: Where messages come from.
+        is_over: Asked every second or so.
+        news: Called when there are new items.
+
+    Raises:
+        TemporaryError: The broker or the inbox can't be reached.
+    """
+    with rabbit.channel() as channel:
+        channel.declare_durable(source.queue)
+        channel.declare_durable(source.dead_letter_queue)
+        while not is_over():
+            taken = _take_chunk(
+                channel, inbox, source, idle=FOLLOW_IDLE, wait=FOLLOW_WAIT
+            )
+            if taken.new:
+                news()
+
+
+def _take_chunk(
+    channel: Channel,
+    inbox: Inbox,
+    source: Source,
+    *,
+    idle: timedelta = TICK_IDLE,
+    wait: timedelta = timedelta(),
+) -> Taken:
     batch = channel.take(
-        source.queue, limit=source.chunk, max_bytes=MAX_BYTES_HELD
+        source.queue,
+        limit=source.chunk,
+        max_bytes=MAX_BYTES_HELD,
+        idle_seconds=idle.total_seconds(),
+        wait_seconds=wait.total_seconds(),
     )
     if not batch:
         return Taken()

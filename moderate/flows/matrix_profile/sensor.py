@@ -92,7 +92,7 @@ def matrix_profile_messages_sensor(
             settings.service.dispatch_grace,
         ),
     )
-    wanted = requests(store, MAKERS)
+    wanted = requests(store, MAKERS, age=settings.fast_path.left_to_it)
     said = (
         f"{intake.said}; freed {settled.freed}, cancelled {settled.cancelled},"
         f" runs requested {len(wanted)}"

@@ -82,7 +82,7 @@ def keycloak_user_sensor(
             settings.service.dispatch_grace,
         ),
     )
-    wanted = requests(store, MAKERS)
+    wanted = requests(store, MAKERS, age=settings.fast_path.left_to_it)
     said = (
         f"{intake.said}; freed {settled.freed}, cancelled {settled.cancelled},"
         f" runs requested {len(wanted)}"

@@ -76,14 +76,15 @@ RETURNING item.id;
 
 
 -- name: unbound_batches
--- Batches whose run has not begun, with what a run request says of them; the
--- first item is the one that the run key is made of.
+-- Batches of some age whose run has not begun, with what a run request says of
+-- them; the first item is the one that the run key is made of.
 SELECT DISTINCT ON (batch.id)
        batch.id, batch.kind, batch.run_key,
        count(*) OVER (PARTITION BY batch.id) AS size,
        item.id AS item_id, item.key AS item_key, item.dispatch
   FROM batch JOIN work_item AS item ON item.batch_id = batch.id
  WHERE batch.kind = ANY(%(kinds)s) AND batch.state = 'dispatched'
+   AND batch.created_at <= clock_timestamp() - %(age)s
  ORDER BY batch.id, item.next_attempt_at, item.id;
 
 

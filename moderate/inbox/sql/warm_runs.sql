@@ -35,7 +35,8 @@ SELECT run.state,
 -- name: join_warm_workers
 -- A worker is there.
 INSERT INTO warm_worker (id, host, pid, image, slots)
-VALUES (%(worker)s, %(host)s, %(pid)s, %(image)s, %(slots)s);
+VALUES (%(worker)s, %(host)s, %(pid)s, %(image)s, %(slots)s)
+ON CONFLICT (id) DO UPDATE SET heartbeat_at = clock_timestamp();
 
 
 -- name: beat_warm_worker
@@ -75,11 +76,11 @@ UPDATE warm_run SET pid = %(pid)s
  WHERE run_id = %(run_id)s AND worker_id = %(worker)s AND state = 'claimed';
 
 
--- name: warm_runs_to_stop
--- Those of a worker's runs that somebody has cancelled.
-SELECT run_id FROM warm_run
- WHERE worker_id = %(worker)s AND state = 'claimed'
-   AND cancel_asked_at IS NOT NULL;
+-- name: held_warm_runs
+-- What a worker has, and which of it somebody has cancelled. The answer to a
+-- claim may be lost: here the worker sees what it got.
+SELECT run_id, cancel_asked_at IS NOT NULL AS is_cancelled
+  FROM warm_run WHERE worker_id = %(worker)s AND state = 'claimed';
 
 
 -- name: end_warm_run
@@ -121,3 +122,10 @@ SELECT min(next_attempt_at) - clock_timestamp() AS wait
   FROM work_item
  WHERE kind = ANY(%(kinds)s) AND state = 'pending' AND waits_for IS NULL
    AND next_attempt_at > (SELECT clock_timestamp());
+
+
+-- name: lock_submission
+-- Let one submitter at a time create and launch the run of a batch.
+SELECT pg_try_advisory_xact_lock(
+    hashtextextended('moderate.submit.' || %(run_key)s, 0)
+) AS got;

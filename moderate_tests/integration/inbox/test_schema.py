@@ -88,6 +88,7 @@ PARAMETER_TYPES = {
     "row_count": "bigint",
     "run_id": "text",
     "run_ids": "text[]",
+    "run_key": "text",
     "silence": "interval",
     "since": "timestamptz",
     "size_bytes": "bigint",

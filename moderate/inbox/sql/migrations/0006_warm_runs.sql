@@ -40,18 +40,35 @@ CREATE INDEX warm_run_claimed ON warm_run (worker_id)
     WHERE state = 'claimed';
 CREATE INDEX warm_run_over ON warm_run (ended_at) WHERE state = 'over';
 
--- A commit that notifies waits for others that do: nobody is told anything
--- where there is no worker. A trigger, as every statement that makes an item
--- due or frees a slot has to tell, and none may be forgotten.
+-- Whoever waits for work is told of items that became due and of slots that
+-- became free. By triggers, as every statement that does so has to tell, and
+-- none may be forgotten; once a statement, and of rows alone that matter. A
+-- commit that notifies waits for others that do, so where there is no worker
+-- nobody is told anything.
 
 CREATE FUNCTION moderate_tell_of_due() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
-    IF EXISTS (SELECT FROM warm_worker) THEN
+    IF EXISTS (SELECT FROM fresh WHERE state = TG_ARGV[0])
+       AND EXISTS (SELECT FROM warm_worker)
+    THEN
         PERFORM pg_notify('moderate_due', '');
     END IF;
     RETURN NULL;
 END $$;
+
+CREATE TRIGGER tell_of_new_items AFTER INSERT ON work_item
+    REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT
+    EXECUTE FUNCTION moderate_tell_of_due('pending');
+CREATE TRIGGER tell_of_items_again AFTER UPDATE ON work_item
+    REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT
+    EXECUTE FUNCTION moderate_tell_of_due('pending');
+CREATE TRIGGER tell_of_dispatches AFTER INSERT ON batch
+    REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT
+    EXECUTE FUNCTION moderate_tell_of_due('dispatched');
+CREATE TRIGGER tell_of_free_slots AFTER UPDATE ON batch
+    REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT
+    EXECUTE FUNCTION moderate_tell_of_due('closed');
 
 CREATE FUNCTION moderate_tell_of_warm_run() RETURNS trigger
 LANGUAGE plpgsql AS $$
@@ -60,11 +77,5 @@ BEGIN
     RETURN NULL;
 END $$;
 
-CREATE TRIGGER work_item_due AFTER INSERT OR UPDATE OF next_attempt_at
-    ON work_item FOR EACH STATEMENT EXECUTE FUNCTION moderate_tell_of_due();
-CREATE TRIGGER batch_opened_or_closed
-    AFTER INSERT OR UPDATE OF closed_at
-    ON batch FOR EACH STATEMENT EXECUTE FUNCTION moderate_tell_of_due();
-CREATE TRIGGER warm_run_offered AFTER INSERT
-    ON warm_run FOR EACH STATEMENT
-    EXECUTE FUNCTION moderate_tell_of_warm_run();
+CREATE TRIGGER tell_of_offers AFTER INSERT ON warm_run
+    FOR EACH STATEMENT EXECUTE FUNCTION moderate_tell_of_warm_run();

@@ -336,7 +336,9 @@ class PlatformApi:
         path = f"/asset/{asset_id}/object/{object_id}"
         try:
             self._ask("DELETE", path)
-        except HttpPermanentError:
+        except (HttpPermanentError, CredentialsRejected):
+            # Refused by the API or by the gateway; a wrong account fails
+            # with the next line too.
             return self.get_object(object_id) is None
         return True
 

@@ -96,11 +96,12 @@ JAVA = Requirement("Java 17+", "openjdk-17-jre-headless", _find_java)
 MAVEN = Requirement("Maven", "maven", _on_path("mvn"))
 CHROMIUM = Requirement("Chromium", "chromium", _on_path(*CHROMIUM_NAMES))
 GIT_LFS = Requirement("Git LFS", "git-lfs", _on_path("git-lfs"))
+PROMTOOL = Requirement("promtool", "prometheus", _on_path("promtool"))
 
 #: What the stack runs on. Go is not here: without it moto serves S3.
 STACK = (POSTGRES, RABBITMQ, JAVA, MAVEN)
 #: What the tests need besides.
-TESTS = (*STACK, CHROMIUM, GIT_LFS)
+TESTS = (*STACK, CHROMIUM, GIT_LFS, PROMTOOL)
 
 
 def locate(requirement: Requirement) -> Path:

@@ -82,7 +82,7 @@ def die(watched: Watched, *keys: str, error: str = "no such column") -> None:
 
 
 def fail_runs(watched: Watched, count: int) -> None:
-    job = build_defs().resolve_job_def("inbox_admin_job")
+    job = build_defs().resolve_job_def("housekeeping_job")
     for _ in range(count):
         run = watched.instance.create_run_for_job(
             job,
@@ -183,7 +183,7 @@ def test_failed_runs_are_told_once_with_their_reason(
     assert "3 run(s)" in said(watched, alert_failed_runs_sensor)
     (told,) = hook.told
     (group,) = told["groups"]
-    assert (group["of"], group["count"]) == ("inbox_admin_job", 3)
+    assert (group["of"], group["count"]) == ("housekeeping_job", 3)
     assert "the disk is full" in group["reason"]
     watched.sql("UPDATE cursor SET value = value - 'sent_at'")
     assert said(watched, alert_failed_runs_sensor) == "no run failed"

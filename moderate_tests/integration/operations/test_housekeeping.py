@@ -35,7 +35,7 @@ from moderate_tests.integration.operations.conftest import (
 
 pytestmark = pytest.mark.services
 
-JOB = "matrix_profile_job"
+JOB = "housekeeping_job"
 DAY = timedelta(days=1)
 
 
@@ -103,7 +103,7 @@ def test_old_runs_of_our_jobs_go_with_their_events(
         add_run(storage, 29),
         add_run(storage, 31, status=DagsterRunStatus.STARTED),
         add_run(storage, 31, status=DagsterRunStatus.QUEUED),
-        add_run(storage, 31, job="inbox_admin_job"),
+        add_run(storage, 31, job="building_stock_job"),
     }
     assert prune(storage) == 1
     assert {run.run_id for run in storage.get_runs()} == kept

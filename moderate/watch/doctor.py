@@ -1,0 +1,255 @@
+"""Checks an installation, and says what to do about what it finds."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+
+import httpx
+
+from moderate.connections import inbox_address
+from moderate.errors import ModerateError
+from moderate.inbox.database import Conn, server_now, transaction
+from moderate.inbox.migrate import MEND, schema_version
+from moderate.inbox.model import Kind
+from moderate.redaction import Redactor
+from moderate.settings import GROUPS, Settings
+from moderate.watch.numbers import (
+    BROKER_FLOW,
+    Numbers,
+    look,
+    wanted_schema,
+)
+from moderate.watch.peers import keycloak_version
+
+ADVICE = {
+    "postgres": "see that Postgres runs, and check {settings}",
+    "rabbitmq": "see that the broker runs, and check {settings}",
+    "keycloak": "see that Keycloak runs, that the account may view the"
+    " realm's users, and check {settings}",
+    "platform_api": "see that the gateway runs, that the account has the role"
+    " api_admin, and check {settings}",
+    "s3": "see that the key may list, read and write both buckets, and check"
+    " {settings}",
+    "open_metadata": "see that OpenMetadata runs, that the token is the"
+    " ingestion bot's, and check {settings}",
+    "kubernetes": "see that the worker's service account has the role of"
+    " `helm-values/manifests`, and check ANALYSIS_LAUNCHER",
+}
+GROUP_OF = {"rabbitmq": "rabbit"}
+HTTP_RESOLUTION = timedelta(seconds=1)
+"""An HTTP date has whole seconds."""
+
+
+class Grade(StrEnum):
+    """How a finding is to be taken."""
+
+    OK = "ok"
+    NOTE = "note"
+    FAULT = "fault"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found.
+
+    Attributes:
+        check: What was looked at.
+        grade: How it is to be taken; a fault is to be mended.
+        found: What was found.
+        advice: What to do; empty if nothing.
+    """
+
+    check: str
+    grade: Grade
+    found: str
+    advice: str = ""
+
+
+def examine(settings: Settings, kinds: Iterable[Kind]) -> Iterator[Finding]:
+    """Check flows, peers, inbox, queue and clocks."""
+    numbers = look(settings, kinds)
+    yield from _flows(numbers)
+    yield from _peers(settings, numbers)
+    if settings.postgres:
+        yield from _inbox(settings)
+    if settings.rabbit and settings.flow(BROKER_FLOW).is_on:
+        yield from _queues(numbers)
+    yield from _http_clocks(settings)
+
+
+def _flows(numbers: Numbers) -> Iterator[Finding]:
+    for flow in numbers.flows:
+        if flow.is_on:
+            yield Finding(f"flow {flow.flow}", Grade.OK, "on")
+        else:
+            _, _, missing = flow.why_off.partition(": ")
+            yield Finding(f"flow {flow.flow}", Grade.NOTE, "off", missing)
+
+
+def _peers(settings: Settings, numbers: Numbers) -> Iterator[Finding]:
+    for peer in numbers.peers:
+        check = f"peer {peer.peer}"
+        if peer.problem:
+            yield Finding(check, Grade.FAULT, peer.problem, _advice(peer.peer))
+            continue
+        version = peer.version
+        if peer.peer == "keycloak":
+            version = _or_unknown(lambda: keycloak_version(settings))
+        named = f", version {version}" if version else ""
+        found = f"answers and knows us, {peer.seconds:.2f} s{named}"
+        yield Finding(check, Grade.OK, found)
+
+
+def _or_unknown(ask: Callable[[], str]) -> str:
+    """A version that is not told is no fault."""
+    try:
+        return ask()
+    except ModerateError:
+        return ""
+
+
+def _advice(peer: str) -> str:
+    group = GROUPS.get(GROUP_OF.get(peer, peer))
+    names = ", ".join(group.variables()) if group else ""
+    return ADVICE[peer].format(settings=names)
+
+
+def _inbox(settings: Settings) -> Iterator[Finding]:
+    redact = Redactor(settings.secrets()).redact
+    try:
+        with transaction(inbox_address(settings)) as conn:
+            found = schema_version(conn)
+            skew = _clock_of(conn)
+            lacking = _lacking_rights(conn) if found else ()
+    except ModerateError as error:
+        yield Finding(
+            "inbox", Grade.FAULT, redact(str(error)), f"run `{MEND}`"
+        )
+        return
+    yield _schema(found)
+    if lacking:
+        yield Finding(
+            "inbox rights",
+            Grade.FAULT,
+            f"the role may not write {', '.join(lacking)}",
+            "grant it SELECT, INSERT, UPDATE and DELETE on them",
+        )
+    elif found:
+        yield Finding("inbox rights", Grade.OK, "the role may write")
+    yield _skew("clock of postgres", skew, settings.operations.clock_skew)
+
+
+def _schema(found: int) -> Finding:
+    wanted = wanted_schema()
+    if found == wanted:
+        return Finding("inbox schema", Grade.OK, f"version {found}")
+    said = f"version {found}, this release needs {wanted}"
+    newer = "run the release that brought it"
+    mend = f"run `{MEND}`" if found < wanted else newer
+    return Finding("inbox schema", Grade.FAULT, said, mend)
+
+
+def _lacking_rights(conn: Conn) -> tuple[str, ...]:
+    """Return the tables that the role may not work with."""
+    rows = conn.execute(
+        "SELECT c.relname AS name FROM pg_class AS c"
+        " WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'"
+        " AND c.relname IN ('work_item', 'batch', 'cursor', 'audit',"
+        " 'peer_slot')"
+        " AND NOT (has_table_privilege(c.oid, 'SELECT')"
+        " AND has_table_privilege(c.oid, 'INSERT')"
+        " AND has_table_privilege(c.oid, 'UPDATE')"
+        " AND has_table_privilege(c.oid, 'DELETE'))"
+        " ORDER BY c.relname"
+    ).fetchall()
+    return tuple(row["name"] for row in rows)
+
+
+def _clock_of(conn: Conn) -> timedelta:
+    """Return by how much the server's clock is ahead of ours."""
+    before = datetime.now(UTC)
+    told = server_now(conn)
+    after = datetime.now(UTC)
+    return told - (before + (after - before) / 2)
+
+
+def _skew(check: str, ahead: timedelta, limit: timedelta) -> Finding:
+    seconds = ahead.total_seconds()
+    found = f"{abs(seconds):.1f} s {'ahead' if seconds > 0 else 'behind'}"
+    if abs(ahead) <= limit:
+        return Finding(check, Grade.OK, found)
+    return Finding(
+        check,
+        Grade.FAULT,
+        found,
+        "let both machines follow a time server (NTP): tokens and signed"
+        " URLs are refused by clocks that differ",
+    )
+
+
+def _queues(numbers: Numbers) -> Iterator[Finding]:
+    for flow in numbers.flows:
+        if flow.flow != BROKER_FLOW:
+            continue
+        if flow.queue_messages is None:
+            yield Finding(
+                "queue",
+                Grade.NOTE,
+                "there is none yet",
+                "the sensor declares it at its first tick; the platform's"
+                " messages are dropped until then",
+            )
+        else:
+            said = f"{flow.queue_messages} messages wait"
+            yield Finding("queue", Grade.OK, said)
+        if flow.dead_letters:
+            yield Finding(
+                "dead-letter queue",
+                Grade.FAULT,
+                f"{flow.dead_letters} messages could not be understood",
+                "read their header x-moderate-reason, tell their sender, and"
+                " purge the queue",
+            )
+
+
+def _http_clocks(settings: Settings) -> Iterator[Finding]:
+    """Compare our clock with the dates of HTTP answers."""
+    bound = settings.operations.probe_timeout.total_seconds()
+    for peer, url in _http_peers(settings):
+        ahead = _http_skew(url, bound)
+        if ahead is not None:
+            limit = settings.operations.clock_skew + HTTP_RESOLUTION
+            yield _skew(f"clock of {peer}", ahead, limit)
+
+
+def _http_peers(settings: Settings) -> Iterator[tuple[str, str]]:
+    if settings.keycloak:
+        yield "keycloak", str(settings.keycloak.server_url)
+    if settings.platform_api:
+        yield "platform_api", str(settings.platform_api.base_url)
+    if settings.s3:
+        yield "s3", str(settings.s3.endpoint_url)
+    if settings.open_metadata:
+        yield "open_metadata", settings.open_metadata.url
+
+
+def _http_skew(url: str, bound: float) -> timedelta | None:
+    """Ask for anything: whatever is answered has a date, or we know none.
+
+    That a peer is away is another finding.
+    """
+    before = datetime.now(UTC)
+    try:
+        answer = httpx.head(url, timeout=bound)
+        told = parsedate_to_datetime(answer.headers.get("date", ""))
+    except (httpx.HTTPError, ValueError):
+        return None
+    after = datetime.now(UTC)
+    if told.tzinfo is None:
+        return None
+    # It was cut to whole seconds: on average half a second is missing.
+    told += HTTP_RESOLUTION / 2
+    ahead: timedelta = told - (before + (after - before) / 2)
+    return ahead

@@ -1,9 +1,6 @@
 """The sensors that tell a webhook are off, and tell no secret."""
 
-import json
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
@@ -21,44 +18,19 @@ from pydantic import SecretStr
 from moderate.clients.webhook import ATTEMPTS, Webhook
 from moderate.definitions import build_defs
 from moderate.errors import PermanentError, TemporaryError
+from moderate_tests.integration.operations.hook import (
+    CANARY,
+    Hook,
+    listening,
+)
 
-CANARY = "canary-of-the-hook"
 NAMES = {"notify_success", "notify_failure", "notify_canceled"}
-
-
-class Hook:
-    """A webhook that notes what it is told."""
-
-    def __init__(self) -> None:
-        self.told: list[dict[str, Any]] = []
-        self.answers: list[int] = []
-        hook = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:  # http.server's name
-                length = int(self.headers["Content-Length"])
-                hook.told.append(json.loads(self.rfile.read(length)))
-                status = hook.answers.pop(0) if hook.answers else 204
-                self.send_response(status)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                """Stay silent."""
-
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/{CANARY}"
 
 
 @pytest.fixture
 def hook() -> Iterator[Hook]:
-    made = Hook()
-    thread = threading.Thread(target=made.server.serve_forever)
-    thread.start()
-    yield made
-    made.server.shutdown()
-    thread.join()
-    made.server.server_close()
+    with listening() as made:
+        yield made
 
 
 def sensors() -> dict[str, RunStatusSensorDefinition]:

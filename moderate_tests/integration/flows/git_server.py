@@ -180,6 +180,7 @@ def _certify(certificate: Path, secret: Path) -> None:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
     now = dt.datetime.now(dt.UTC)
     day = dt.timedelta(days=1)
+    basic = x509.BasicConstraints(ca=True, path_length=None)
     address = x509.IPAddress(ipaddress.ip_address(HOST))
     made = (
         x509.CertificateBuilder()
@@ -189,9 +190,7 @@ def _certify(certificate: Path, secret: Path) -> None:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - day)
         .not_valid_after(now + day)
-        .add_extension(
-            x509.BasicConstraints(ca=True, path_length=None), critical=True
-        )
+        .add_extension(basic, critical=True)
         .add_extension(x509.SubjectAlternativeName([address]), critical=False)
         .sign(key, hashes.SHA256())
     )

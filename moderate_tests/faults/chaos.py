@@ -15,6 +15,7 @@ from moderate_tests.e2e.live import Live
 from moderate_tests.faults import failpoints as at
 from moderate_tests.faults import processes
 from moderate_tests.faults.failpoints import Failpoints
+from moderate_tests.faults.trust_load import TrustLoad
 from moderate_tests.faults.workload import stand_in
 
 OPEN_JOBS = 10
@@ -38,6 +39,8 @@ WEIGHTS: Mapping[str, int] = {
     "supervisor": 10,
     "boundary of a run": 14,
     "boundary of a tick": 10,
+    "boundary of a run of users or objects": 12,
+    "boundary of a tick for users or objects": 8,
     "code server": 10,
     "daemon": 8,
     "webserver": 2,
@@ -45,6 +48,7 @@ WEIGHTS: Mapping[str, int] = {
     "Postgres": 8,
     "platform API": 6,
     "S3": 6,
+    "Keycloak": 3,
 }
 """What is killed, and how often."""
 
@@ -56,6 +60,7 @@ class Chaos:
     Attributes:
         live: The service.
         points: Its failpoints.
+        load: Brings users and objects in.
         seed: What is chosen depends on it, and on the number of the kill;
             what that meets depends on the machine, too.
         jobs: What was posted.
@@ -65,6 +70,7 @@ class Chaos:
 
     live: Live
     points: Failpoints
+    load: TrustLoad
     seed: int
     jobs: list[int] = field(default_factory=list)
     kills: Counter[str] = field(default_factory=Counter)
@@ -77,6 +83,7 @@ class Chaos:
         pause = self.random.uniform(0, MAX_PAUSE_SECONDS)
         for _ in range(OPEN_JOBS - self._open()):
             self._post()
+        self.load.bring_in()
         time.sleep(pause)  # the moment
         killed = self._killers[victim]()
         if killed:
@@ -107,6 +114,7 @@ class Chaos:
             "Postgres": stack.postgres,
             "platform API": stack.platform_api,
             "S3": stack.s3,
+            "Keycloak": stack.keycloak,
         }
 
         def killer(name: str) -> Callable[[], bool]:
@@ -122,6 +130,12 @@ class Chaos:
             ),
             "boundary of a run": lambda: self._kill_at(at.IN_RUNS),
             "boundary of a tick": lambda: self._kill_at(at.IN_TICKS),
+            "boundary of a run of users or objects": (
+                lambda: self._kill_at(at.IN_TRUST_RUNS)
+            ),
+            "boundary of a tick for users or objects": (
+                lambda: self._kill_at(at.IN_TRUST_TICKS)
+            ),
             **{name: killer(name) for name in parts},
         }
 
@@ -173,11 +187,13 @@ class Chaos:
         boundary = self.random.choice(boundaries)
         self.points.arm(boundary)
         self._post()  # or a tick might have nothing to do
+        self.load.bring_in()
         end = time.monotonic() + PREY_SECONDS
         while self.points.is_armed(boundary) and time.monotonic() < end:
             time.sleep(LOOK_SECONDS)
         killed = self.points.take_back(boundary)
-        if boundary in at.IN_TICKS and killed:
+        in_tick = boundary in (*at.IN_TICKS, *at.IN_TRUST_TICKS)
+        if in_tick and killed:
             code_server = self.live.stack.code_server
             self.live.until(
                 lambda: not code_server.running, "the code server is dead"

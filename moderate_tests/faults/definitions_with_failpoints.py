@@ -9,16 +9,28 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from dagster import Definitions
+from dagster import DefaultSensorStatus, Definitions
 
 from moderate.analyses.process import ProcessLauncher
+from moderate.clients.keycloak import KeycloakAdminClient
 from moderate.clients.platform_api import PlatformApi
 from moderate.clients.rabbitmq import Channel
 from moderate.definitions import build_defs
+from moderate.flows.asset_proofs import sensor as objects
+from moderate.flows.asset_proofs.job import (
+    ProofErrand,
+    create_asset_object_proof_job,
+)
 from moderate.flows.matrix_profile import analysis, sensor
 from moderate.flows.matrix_profile.job import (
     matrix_profile_job,
     platform_job_results_job,
+)
+from moderate.flows.user_dids import discovery
+from moderate.flows.user_dids import sensor as users
+from moderate.flows.user_dids.job import (
+    DidErrand,
+    propagate_new_user_to_trust_services_job,
 )
 from moderate.inbox.lease import Lease
 from moderate.inbox.model import State
@@ -29,29 +41,42 @@ from moderate_tests.faults.failpoints import reach_after, reach_before
 __all__ = ["defs"]
 
 MESSAGES = "matrix_profile"
+TRUST = ("user_did", "asset_proof")
 OPEN_ITEMS = """SELECT count(*) AS items FROM work_item
- WHERE kind = 'matrix_profile' AND state = %s"""
+ WHERE kind = ANY(%s) AND state = %s"""
 SENSORS = (
     sensor.matrix_profile_messages_sensor,
     sensor.matrix_profile_reconcile_sensor,
     sensor.matrix_profile_leftovers_sensor,
 )
-"""One flow alone: the work of others would be struck by failpoints, too, and
-have its own time to come to an end."""
+TRUST_SENSORS = (
+    users.keycloak_user_sensor,
+    objects.platform_api_asset_object_sensor,
+)
+"""Off until a test starts them: their work would be struck by failpoints,
+too, and has its own time to come to an end."""
+
+for each in TRUST_SENSORS:
+    setattr(each, "_default_status", DefaultSensorStatus.STOPPED)  # noqa: B010
 
 defs = Definitions(
-    jobs=[matrix_profile_job, platform_job_results_job],
-    sensors=SENSORS,
+    jobs=[
+        matrix_profile_job,
+        platform_job_results_job,
+        propagate_new_user_to_trust_services_job,
+        create_asset_object_proof_job,
+    ],
+    sensors=(*SENSORS, *TRUST_SENSORS),
     resources=build_defs().resources,
 )
 
 
-def has_items(state: State) -> Callable[..., bool]:
-    """Return what says whether messages wait in a state."""
+def has_items(state: State, *kinds: str) -> Callable[..., bool]:
+    """Return what says whether items of some kinds are in a state."""
 
     def look(inbox: Inbox, *_: object) -> bool:
         with inbox.transaction() as conn:
-            (row,) = conn.execute(OPEN_ITEMS, [state]).fetchall()
+            (row,) = conn.execute(OPEN_ITEMS, [list(kinds), state]).fetchall()
         return bool(row["items"])
 
     return look
@@ -77,14 +102,26 @@ reach_before(
     sensor,
     "requests",
     failpoints.BEFORE_DISPATCH,
-    when=has_items(State.PENDING),
+    when=has_items(State.PENDING, MESSAGES),
 )
 reach_after(
     sensor,
     "requests",
     failpoints.BEFORE_REQUEST,
-    when=has_items(State.DISPATCHED),
+    when=has_items(State.DISPATCHED, MESSAGES),
 )
+
+# The ticks of users and objects.
+reach_after(KeycloakAdminClient, "list_users", failpoints.USERS_READ)
+for module in (discovery, objects):
+    reach_after(module, "advance_cursor", failpoints.CURSOR_MOVED)
+for module in (users, objects):
+    reach_after(
+        module,
+        "requests",
+        failpoints.TRUST_REQUEST,
+        when=has_items(State.DISPATCHED, *TRUST),
+    )
 
 # The run.
 reach_before(Inbox, "bind", failpoints.BEFORE_BIND)
@@ -93,6 +130,16 @@ reach_after(ProcessLauncher, "launch", failpoints.AFTER_LAUNCH)
 reach_before(Lease, "done", failpoints.BEFORE_DONE, when=is_analysis)
 reach_after(Lease, "done", failpoints.AFTER_DONE, when=is_analysis)
 reach_after(PlatformApi, "finalise_job", failpoints.AFTER_TELL)
+
+# The runs of users and objects.
+for errand in (DidErrand, ProofErrand):
+    reach_after(errand, "ask", failpoints.AFTER_ASK)
+reach_before(
+    Lease,
+    "done",
+    failpoints.BEFORE_RECORD,
+    when=lambda lease, *_: lease.kind.name in TRUST,
+)
 
 setattr(  # noqa: B010  # its type has the length of the real one
     analysis, "COMMAND", (sys.executable, str(Path(workload.__file__)))

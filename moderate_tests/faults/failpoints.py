@@ -53,6 +53,22 @@ IN_RUNS = (
 )
 """Where a run dies."""
 
+USERS_READ = "users-read"
+"""A page of users was read; none of them is an item."""
+CURSOR_MOVED = "cursor-moved"
+"""Users or objects are items; that, and the cursor, is not committed."""
+TRUST_REQUEST = "trust-request"
+"""Users or objects are dispatched; the daemon does not know of the runs."""
+AFTER_ASK = "after-ask"
+"""The platform makes a DID or proof; nobody knows the task's number."""
+BEFORE_RECORD = "before-record"
+"""There is a DID or proof; the inbox does not know."""
+
+IN_TRUST_TICKS = (USERS_READ, CURSOR_MOVED, TRUST_REQUEST)
+"""Where the code server dies, as it looks for users and objects."""
+IN_TRUST_RUNS = (BEFORE_BIND, AFTER_BIND, AFTER_ASK, BEFORE_RECORD)
+"""Where a run of users or objects dies."""
+
 HANG_SECONDS = 240
 """After which one that hangs goes on by itself."""
 POLL_SECONDS = 0.1

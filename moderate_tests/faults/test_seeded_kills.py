@@ -1,4 +1,4 @@
-"""Hundreds of kills, of whatever there is, while jobs flow.
+"""Hundreds of kills, of whatever there is, while all flows work.
 
 Environment variables: ``FAULTS_SEED`` (repeats the choices of another time),
 ``FAULTS_KILLS`` (100), ``FAULTS_MINUTES`` (the most that the kills take, 12),
@@ -20,6 +20,7 @@ from moderate_tests.e2e.shared import LIVE
 from moderate_tests.faults.chaos import Chaos
 from moderate_tests.faults.failpoints import Failpoints
 from moderate_tests.faults.nothing_lost import balance, wait_until_over
+from moderate_tests.faults.trust_load import TrustLoad
 from moderate_tests.faults.verdict import VERDICTS, Verdict, commit
 
 pytestmark = [pytest.mark.timeout(3600), pytest.mark.full, *LIVE]
@@ -44,18 +45,21 @@ def test_random_kills_lose_nothing_and_double_nothing(
     print(f"seed {seed}")  # noqa: T201  # shown if this fails
     begun = time.monotonic()
     deadline = begun + 60 * given("FAULTS_MINUTES", MINUTES)
-    chaos = Chaos(live, failpoints, seed)
-    for number in range(int(given("FAULTS_KILLS", KILLS))):
-        if time.monotonic() > deadline:
-            break
-        chaos.strike(number)
-    failpoints.disarm()
-    wait_until_over(live, chaos.jobs, within=SETTLE_SECONDS)
+    with TrustLoad(live) as load:
+        chaos = Chaos(live, failpoints, load, seed)
+        for number in range(int(given("FAULTS_KILLS", KILLS))):
+            if time.monotonic() > deadline:
+                break
+            chaos.strike(number)
+        failpoints.disarm()
+        load.wait_until_over(within=SETTLE_SECONDS)
+        wait_until_over(live, chaos.jobs, within=SETTLE_SECONDS)
     found = Verdict(
         seed=seed,
         kills=chaos.kills,
         balance=balance(live, chaos.jobs),
         states=states_of(live, chaos.jobs),
+        trust=load.balance(),
         seconds=time.monotonic() - begun,
         commit=commit(),
     )
@@ -63,6 +67,7 @@ def test_random_kills_lose_nothing_and_double_nothing(
     if os.environ.get("FAULTS_WRITE"):
         found.write()
     assert found.balance.is_even, f"{found.balance!r}\n{live.explain()}"
+    assert found.trust.is_even, f"{found.trust!r}\n{live.explain()}"
     assert found.states == {State.DONE: len(chaos.jobs)}
     live.until(
         lambda: all(run.is_over for run in live.ui.runs()),

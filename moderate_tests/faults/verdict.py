@@ -7,14 +7,17 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from textwrap import wrap
 
 import pytest
 
 from moderate_tests.faults.nothing_lost import Balance
+from moderate_tests.faults.trust_load import TrustBalance
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "faults.md"
 BEGIN = "<!-- The last result; written by `task faults`. -->\n"
+LONGEST_LINE = 78
 END = "<!-- The end of the last result. -->\n"
 
 
@@ -27,6 +30,7 @@ class Verdict:
         kills: What was killed, and how often.
         balance: What came of the jobs.
         states: The states in which the jobs ended, and how many did.
+        trust: What came of users and objects.
         seconds: How long it took until all was settled.
         commit: What was tested.
     """
@@ -35,6 +39,7 @@ class Verdict:
     kills: Counter[str]
     balance: Balance
     states: Counter[str]
+    trust: TrustBalance
     seconds: float
     commit: str
 
@@ -43,7 +48,8 @@ class Verdict:
         return (
             f"kills tried {self.kills.total()}, {self.balance},"
             f" jobs {self.balance.jobs} ({states}),"
-            f" told again {self.balance.repeats}, seed {self.seed},"
+            f" told again {self.balance.repeats}, {self.trust},"
+            f" seed {self.seed},"
             f" {self.seconds / 60:.0f} min"
         )
 
@@ -63,7 +69,7 @@ class Verdict:
                 f"{machine}, Python {platform.python_version()}:",
                 "",
                 "```",
-                *str(self).replace(", jobs", ",\njobs").splitlines(),
+                *wrap(str(self), LONGEST_LINE),
                 "```",
                 "",
                 "| killed | times |",

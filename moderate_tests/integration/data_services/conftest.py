@@ -16,21 +16,6 @@ from moderate import resources, settings
 from moderate.definitions import build_defs
 from moderate.local.services.s3 import S3
 
-PEOPLE = """id,Name,age,gender,disease
-1,Ann,25,F,flu
-2,Bea,27,F,cold
-3,Cea,28,F,flu
-4,Dea,29,F,gout
-5,Edo,31,M,flu
-6,Fin,33,M,cold
-7,Gus,36,M,flu
-8,Hal,38,M,gout
-9,Ida,41,F,flu
-10,Joy,44,F,cold
-11,Kim,46,F,flu
-12,Liv,47,F,gout
-"""
-
 Run = Callable[..., ExecuteInProcessResult]
 
 

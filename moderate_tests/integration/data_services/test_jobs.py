@@ -18,11 +18,11 @@ from moderate.errors import TemporaryError
 from moderate.flows.data_services.simpl_log import BUSINESS_OPERATION
 from moderate.local.services.s3 import ASSETS_BUCKET
 from moderate_tests.integration.data_services.conftest import (
-    PEOPLE,
     Run,
     failure_of,
     metadata_of,
 )
+from moderate_tests.unit.dataservices.helpers import PEOPLE
 
 ENDS = ("", "_s3", "_minio")
 STRUCTURED = (

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from moderate.flows.data_services.simpl_log import SimplFormatter
-from moderate_tests.integration.data_services.conftest import PEOPLE, Run
+from moderate_tests.integration.data_services.conftest import Run
+from moderate_tests.unit.dataservices.helpers import PEOPLE
 
 HTTP = {
     "status": None,

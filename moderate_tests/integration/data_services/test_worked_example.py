@@ -10,7 +10,8 @@ import pytest
 
 import moderate
 from moderate.flows.data_services import catalogue, services
-from moderate_tests.integration.data_services.conftest import PEOPLE, Run
+from moderate_tests.integration.data_services.conftest import Run
+from moderate_tests.unit.dataservices.helpers import PEOPLE
 
 PAGE = Path(moderate.__file__).parents[1] / "docs" / "data-services.md"
 NAME = "zz_worked_example"

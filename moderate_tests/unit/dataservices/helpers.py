@@ -14,6 +14,24 @@ from moderate.errors import PermanentError
 
 Rows = Sequence[Mapping[str, str | None]]
 
+PEOPLE = """id,Name,age,gender,disease
+1,Ann,25,F,flu
+2,Bea,27,F,cold
+3,Cea,28,F,flu
+4,Dea,29,F,gout
+5,Edo,31,M,flu
+6,Fin,33,M,cold
+7,Gus,36,M,flu
+8,Hal,38,M,gout
+9,Ida,41,F,flu
+10,Joy,44,F,cold
+11,Kim,46,F,flu
+12,Liv,47,F,gout
+"""
+"""The documents' example, as far as they describe it."""
+
+SIMPL = {"gender": "simpl_gender", "age": "simpl_age"}
+
 
 def csv_table(folder: Path, text: str | bytes, name: str = "in.csv") -> Table:
     path = folder / name

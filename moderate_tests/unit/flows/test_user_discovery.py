@@ -170,6 +170,16 @@ def test_a_new_count_brings_a_sweep_about_that_reads_each_page_once() -> None:
     assert known.pages <= 201 // (PAGE - OVERLAP) + 2
 
 
+def test_a_user_who_comes_while_more_are_deleted_is_found() -> None:
+    """A count that has become smaller is news as well."""
+    known = service(50)
+    for each in known.realm.names[:2]:
+        known.realm.remove(each)
+    known.realm.add(name(77), NOW_MS)
+    known.settle()
+    assert name(77) in known.inbox
+
+
 @pytest.mark.parametrize("where", [0, 10, 24, 26, 60, 199])
 def test_a_user_who_is_inserted_during_a_sweep_is_found(where: int) -> None:
     """Also where the sweep has passed, without waiting for the reconcile."""

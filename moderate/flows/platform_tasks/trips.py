@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from moderate.flows.platform_tasks.meanings import NeedsDid
 from moderate.inbox.model import WorkItem
 
-FIRST_WAIT = 0.2
+FIRST_WAIT = 0.25
 LONGEST_WAIT = 5.0
 GROWTH = 1.5
 """Seconds between two looks at a task, and their growth."""

@@ -3,7 +3,8 @@
 import getpass
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -124,7 +125,7 @@ def show(item_id: int, as_json: bool) -> None:  # noqa: FBT001
 @why_option
 def retry(item_ids: tuple[int, ...], why: str) -> None:
     """Try dead, cancelled or waiting items again, failures reset."""
-    with _inbox().transaction() as conn:
+    with _inbox().transaction() as conn, _said():
         admin.retry_items(conn, item_ids, who=_who(), why=why)
     click.echo(f"{len(item_ids)} item(s) are due again")
 
@@ -146,7 +147,7 @@ def drop(
     if not yes:
         click.confirm(f"Drop {len(item_ids)} item(s) for good?", abort=True)
     store = _inbox()
-    with store.transaction() as conn:
+    with store.transaction() as conn, _said():
         admin.drop_items(conn, store.kinds, item_ids, who=_who(), why=why)
     click.echo(f"{len(item_ids)} item(s) dropped")
 
@@ -163,6 +164,15 @@ def forget_cursor(name: str, yes: bool) -> None:  # noqa: FBT001
             msg = f"there is no cursor {name}"
             raise click.ClickException(msg)
     click.echo(f"cursor {name} is forgotten")
+
+
+@contextmanager
+def _said() -> Iterator[None]:
+    """Say what an item's state forbids; the transaction rolls back."""
+    try:
+        yield
+    except admin.WrongStateError as error:
+        raise click.ClickException(str(error)) from None
 
 
 def _who() -> str:

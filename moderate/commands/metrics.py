@@ -15,9 +15,9 @@ from moderate.watch.prometheus import ServiceCollector
 @click.option("--port", type=int, help="Instead of METRICS_PORT; 0: any.")
 @click.option(
     "--host",
-    default="0.0.0.0",
+    default="0.0.0.0",  # noqa: S104  # a container's port
     show_default=True,
-    help="Address.",  # noqa: S104
+    help="Address.",
 )
 def metrics(port: int | None, host: str) -> None:
     """Answer at /metrics until told to stop."""

@@ -12,6 +12,7 @@ A tick that dies anywhere is made good by the next one: a batch without a run
 is requested again under the same run key.
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -90,6 +91,48 @@ def settle(
             freed += inbox.free_unbound(batch, "its run never began")
     declare_dead(inbox, instance, kinds, patience.silence)
     return Settled(freed, cancelled)
+
+
+class Stopwatch:
+    """Times the parts of a tick, one after the other."""
+
+    def __init__(self) -> None:
+        self._since = time.monotonic()
+        self._seconds: dict[str, float] = {}
+
+    def lap(self, part: str) -> None:
+        """End a part that began when the one before it ended."""
+        now = time.monotonic()
+        self._seconds[part] = now - self._since
+        self._since = now
+
+    def __str__(self) -> str:
+        """Say it in a phrase, for the tick's log."""
+        return ", ".join(
+            f"{part} {seconds:.3f} s"
+            for part, seconds in self._seconds.items()
+        )
+
+
+def told(
+    read: str,
+    settled: Settled,
+    wanted: Sequence[RunRequest],
+    watch: Stopwatch,
+) -> str:
+    """Say in a line what a tick did.
+
+    Args:
+        read: What was read from the source, in a phrase.
+        settled: What silent batches came to.
+        wanted: The runs that are asked for.
+        watch: How long each part took.
+    """
+    items = sum(int(each.tags[tags.SIZE]) for each in wanted)
+    return (
+        f"{read}; freed {settled.freed}, cancelled {settled.cancelled},"
+        f" dispatched {items}, runs requested {len(wanted)}; {watch}"
+    )
 
 
 def _status(

@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
+from math import ceil
 from threading import Lock
 from typing import Any
 
@@ -187,6 +188,31 @@ def _is_cut(conn: Conn) -> bool:
     return False
 
 
+@contextmanager
+def single_connection(where: Address, *, within: timedelta) -> Iterator[Conn]:
+    """Open a connection of its own, for who only looks now and then.
+
+    Past the pool, which waits long for a server that is away.
+
+    Args:
+        where: The database.
+        within: How long connecting may take.
+
+    Raises:
+        InboxUnavailableError: The database can't be reached or is too slow.
+    """
+    conninfo = make_conninfo(
+        bounded(where.conninfo),
+        connect_timeout=ceil(within.total_seconds()),
+    )
+    try:
+        with psycopg.connect(conninfo, row_factory=dict_row) as conn:
+            yield conn
+    except UNAVAILABLE as error:
+        msg = f"the inbox's database failed: {first_line(error)}"
+        raise InboxUnavailableError(msg) from error
+
+
 def _why_none(where: Address) -> str:
     """Ask for a connection past the pool, which doesn't say what is wrong."""
     try:
@@ -216,14 +242,9 @@ def run(conn: Conn, name: str, /, **parameters: Any) -> int:
     return conn.execute(statement(name), parameters).rowcount
 
 
-def server_version(where: Address) -> str:
-    """Return the version of the database's server.
-
-    Raises:
-        InboxUnavailableError: It can't be reached.
-    """
-    with transaction(where) as conn:
-        return str(conn.info.parameter_status("server_version") or "")
+def server_version(conn: Conn) -> str:
+    """Return the version of the database's server."""
+    return str(conn.info.parameter_status("server_version") or "")
 
 
 def server_now(conn: Conn) -> datetime:

@@ -8,9 +8,8 @@ from enum import StrEnum
 
 import httpx
 
-from moderate.connections import inbox_address
 from moderate.errors import ModerateError
-from moderate.inbox.database import Conn, server_now, transaction
+from moderate.inbox.database import Conn, server_now
 from moderate.inbox.migrate import MEND, schema_version
 from moderate.inbox.model import Kind
 from moderate.redaction import Redactor
@@ -18,6 +17,7 @@ from moderate.settings import GROUPS, Settings
 from moderate.watch.numbers import (
     BROKER_FLOW,
     Numbers,
+    inbox_of,
     look,
     wanted_schema,
 )
@@ -119,7 +119,7 @@ def _advice(peer: str) -> str:
 def _inbox(settings: Settings) -> Iterator[Finding]:
     redact = Redactor(settings.secrets()).redact
     try:
-        with transaction(inbox_address(settings)) as conn:
+        with inbox_of(settings) as conn:
             found = schema_version(conn)
             skew = _clock_of(conn)
             lacking = _lacking_rights(conn) if found else ()

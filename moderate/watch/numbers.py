@@ -6,11 +6,12 @@ with ``look``.
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from moderate.connections import inbox_address
 from moderate.errors import ModerateError, SettingsError
-from moderate.inbox.database import Conn, transaction
+from moderate.inbox.database import Conn, single_connection
 from moderate.inbox.measures import KindMeasures, measure_kinds
 from moderate.inbox.migrate import MEND, migrations, schema_version
 from moderate.inbox.model import Kind
@@ -151,9 +152,15 @@ def wanted_schema() -> int:
     return migrations()[-1].number
 
 
+def inbox_of(settings: Settings) -> AbstractContextManager[Conn]:
+    """Return a connection of its own to the inbox, for a look."""
+    within = settings.operations.probe_timeout
+    return single_connection(inbox_address(settings), within=within)
+
+
 def _inbox(settings: Settings, kinds: Sequence[Kind]) -> _Inbox:
     try:
-        with transaction(inbox_address(settings)) as conn:
+        with inbox_of(settings) as conn:
             return _read(conn, kinds)
     except SettingsError as error:
         return _Inbox(str(error))

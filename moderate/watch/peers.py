@@ -22,7 +22,7 @@ from moderate.clients.rabbitmq import Rabbit
 from moderate.clients.rabbitmq import Timeouts as RabbitTimeouts
 from moderate.connections import inbox_address
 from moderate.errors import ModerateError, PermanentError
-from moderate.inbox.database import server_version
+from moderate.inbox.database import server_version, single_connection
 from moderate.redaction import Redactor
 from moderate.settings import (
     KeycloakSettings,
@@ -144,7 +144,10 @@ def _timed(peer: str, ask: Ask, redactor: Redactor) -> Probe:
 
 
 def _postgres(settings: Settings) -> Greeted:
-    return Greeted(server_version(inbox_address(settings)))
+    where = inbox_address(settings)
+    within = settings.operations.probe_timeout
+    with single_connection(where, within=within) as conn:
+        return Greeted(server_version(conn))
 
 
 def _rabbitmq(

@@ -18,13 +18,11 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from moderate.connections import inbox_address
 from moderate.errors import ModerateError
-from moderate.inbox.database import transaction
 from moderate.inbox.measures import count_ended
 from moderate.inbox.model import Kind, State
 from moderate.settings import Settings
-from moderate.watch.numbers import FlowNumbers, Numbers, look
+from moderate.watch.numbers import FlowNumbers, Numbers, inbox_of, look
 
 SHARED_SECONDS = 10.0
 """How long a look serves other scrapes too."""
@@ -105,7 +103,7 @@ class ServiceCollector(Collector):
     def _count_ended(self) -> None:
         flows = {kind.name: kind.flow for kind in self._kinds}
         try:
-            with transaction(inbox_address(self._settings)) as conn:
+            with inbox_of(self._settings) as conn:
                 ended = count_ended(conn, list(flows), self._since)
         except ModerateError:
             return  # counted next time: the moment stays

@@ -27,7 +27,13 @@ from moderate.flows.asset_proofs.kinds import (
 )
 from moderate.flows.asset_proofs.plan import CURSOR, Pace, Position, look
 from moderate.flows.platform_tasks.dids import USER_DID, own_did_item
-from moderate.flows.ticks import Patience, requests, settle
+from moderate.flows.ticks import (
+    Patience,
+    Stopwatch,
+    requests,
+    settle,
+    told,
+)
 from moderate.inbox.cursors import advance_cursor, read_cursor
 from moderate.inbox.database import InboxUnavailableError, server_now
 from moderate.inbox.store import Inbox
@@ -69,7 +75,9 @@ def platform_api_asset_object_sensor(
     if not flow.is_on:
         return SkipReason(flow.why_off())
     store = inbox.open()
+    watch = Stopwatch()
     intake = _intake(store, platform_api.client(), settings)
+    watch.lap("intake")
     settled = settle(
         store,
         context.instance,
@@ -79,11 +87,10 @@ def platform_api_asset_object_sensor(
             settings.service.dispatch_grace,
         ),
     )
+    watch.lap("settling")
     wanted = requests(store, MAKERS, age=settings.fast_path.left_to_it)
-    said = (
-        f"{intake.said}; freed {settled.freed},"
-        f" runs requested {len(wanted)}"
-    )
+    watch.lap("requests")
+    said = told(intake.said, settled, wanted, watch)
     if intake.trouble and not wanted:
         # Nothing else to say: the tick itself shows that reading failed.
         raise intake.trouble
@@ -136,8 +143,9 @@ def _found(store: Inbox, api: PlatformApi, settings: Settings) -> _Intake:
             advance_cursor(conn, cursor, seen.position)
     seconds = time.monotonic() - begun
     return _Intake(
-        f"{len(seen.found)} objects without a proof, {len(new)} new;"
-        f" {seen.calls} calls, {seconds:.2f} s",
+        f"read {len(seen.found)} objects without a proof, new {len(new)},"
+        f" known {len(seen.found) - len(new)}; {seen.calls} calls in"
+        f" {seconds:.3f} s",
         is_news=bool(new),
     )
 

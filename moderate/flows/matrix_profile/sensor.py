@@ -28,7 +28,13 @@ from moderate.flows.matrix_profile.job import (
 from moderate.flows.matrix_profile.kinds import FLOW
 from moderate.flows.matrix_profile.leftovers import end_leftovers
 from moderate.flows.matrix_profile.wiring import launcher_of, source_of
-from moderate.flows.ticks import Patience, requests, settle
+from moderate.flows.ticks import (
+    Patience,
+    Stopwatch,
+    requests,
+    settle,
+    told,
+)
 from moderate.inbox.cursors import advance_cursor, read_cursor
 from moderate.inbox.database import InboxUnavailableError, server_now
 from moderate.inbox.store import Inbox
@@ -82,7 +88,9 @@ def matrix_profile_messages_sensor(
     if not flow.is_on:
         return SkipReason(flow.why_off())
     store = inbox.open()
+    watch = Stopwatch()
     intake = _intake(store, rabbit)
+    watch.lap("intake")
     settled = settle(
         store,
         context.instance,
@@ -92,11 +100,10 @@ def matrix_profile_messages_sensor(
             settings.service.dispatch_grace,
         ),
     )
+    watch.lap("settling")
     wanted = requests(store, MAKERS, age=settings.fast_path.left_to_it)
-    said = (
-        f"{intake.said}; freed {settled.freed}, cancelled {settled.cancelled},"
-        f" runs requested {len(wanted)}"
-    )
+    watch.lap("requests")
+    said = told(intake.said, settled, wanted, watch)
     if intake.trouble and not wanted:
         # Nothing else to say: the tick itself shows that reading failed.
         raise intake.trouble

@@ -262,10 +262,17 @@ def _of_run(instance: DagsterInstance, record: RunRecord) -> Happened:
 
 
 def _why_failed(instance: DagsterInstance, run_id: str) -> str:
-    records = instance.get_records_for_run(
-        run_id, of_type=DagsterEventType.RUN_FAILURE, limit=1
-    ).records
-    return records[0].event_log_entry.user_message if records else ""
+    """Return what the first step that failed raised, or what the run says."""
+    kinds = {DagsterEventType.STEP_FAILURE, DagsterEventType.RUN_FAILURE}
+    records = instance.get_records_for_run(run_id, of_type=kinds, limit=1)
+    for record in records.records:
+        event = record.event_log_entry.dagster_event
+        if event is None:
+            continue
+        if event.is_step_failure and (data := event.step_failure_data).error:
+            return (data.error.cause or data.error).message
+        return event.message or ""
+    return ""
 
 
 def _begin(store: Inbox, name: str, now: datetime) -> str:

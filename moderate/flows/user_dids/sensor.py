@@ -17,7 +17,13 @@ from dagster import (
 
 from moderate.errors import ModerateError, PermanentError, TemporaryError
 from moderate.flows.platform_tasks.dids import USER_DID
-from moderate.flows.ticks import Patience, requests, settle
+from moderate.flows.ticks import (
+    Patience,
+    Stopwatch,
+    requests,
+    settle,
+    told,
+)
 from moderate.flows.user_dids.assets import users_counted
 from moderate.flows.user_dids.discovery import discover
 from moderate.flows.user_dids.job import (
@@ -65,6 +71,7 @@ def keycloak_user_sensor(
     if not (settings.postgres and settings.platform_api):
         return SkipReason(flow.why_off())
     store = inbox.open()
+    watch = Stopwatch()
     intake = (
         _intake(store, keycloak)
         if flow.is_on
@@ -73,6 +80,7 @@ def keycloak_user_sensor(
             f"no users are looked for: {flow.why_off()}", is_news=False
         )
     )
+    watch.lap("intake")
     settled = settle(
         store,
         context.instance,
@@ -82,11 +90,10 @@ def keycloak_user_sensor(
             settings.service.dispatch_grace,
         ),
     )
+    watch.lap("settling")
     wanted = requests(store, MAKERS, age=settings.fast_path.left_to_it)
-    said = (
-        f"{intake.said}; freed {settled.freed}, cancelled {settled.cancelled},"
-        f" runs requested {len(wanted)}"
-    )
+    watch.lap("requests")
+    said = told(intake.said, settled, wanted, watch)
     if intake.trouble and not wanted:
         # Nothing else to say: the tick itself shows that looking failed.
         raise intake.trouble

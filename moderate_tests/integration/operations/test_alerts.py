@@ -49,6 +49,19 @@ def hook(watched: Watched) -> Iterator[Hook]:
         yield made
 
 
+def test_the_reason_of_a_failed_run_is_what_its_step_raised(
+    watched: Watched, hook: Hook, alone: DagsterInstance
+) -> None:
+    config = {"action": "retry", "item_id": 7, "who": "a", "why": "b"}
+    build_defs().resolve_job_def("inbox_admin_job").execute_in_process(
+        instance=alone,
+        run_config={"ops": {"inbox_admin": {"config": config}}},
+        raise_on_error=False,
+    )
+    said(Watched(alone), alert_failed_runs_sensor)
+    assert "there is no item 7" in hook.told[0]["groups"][0]["reason"]
+
+
 @pytest.fixture
 def alone() -> Iterator[DagsterInstance]:
     """An instance in which no other test's runs have failed."""

@@ -102,7 +102,7 @@ def test_old_runs_of_our_jobs_go_with_their_events(
     kept = {
         add_run(storage, 29),
         add_run(storage, 31, status=DagsterRunStatus.STARTED),
-        add_run(storage, 31, status=DagsterRunStatus.QUEUED),
+        add_run(storage, 31, status=DagsterRunStatus.NOT_STARTED),
         add_run(storage, 31, job="building_stock_job"),
     }
     assert prune(storage) == 1

@@ -70,17 +70,20 @@ def install_command(*, tests: bool) -> None:
     help=f"A wanted port, of: {', '.join(PORT_NAMES)}.",
 )
 @click.option("--detach", is_flag=True, help="Return once it is up.")
-def up(*, root: Path, given: tuple[str, ...], detach: bool) -> None:
+@click.option("--fast", is_flag=True, help="With the fast path.")
+def up(
+    *, root: Path, given: tuple[str, ...], detach: bool, fast: bool
+) -> None:
     """Start everything and stay until Ctrl-C."""
     wanted = dict(_parse_port(each) for each in given)
     install.ensure(install.STACK, say)
     if detach:
-        _detach(root, given)
+        _detach(root, given, fast=fast)
         return
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     with reporting() as reporter:
-        stack = Stack(root, ports=wanted, reporter=reporter)
+        stack = Stack(root, ports=wanted, reporter=reporter, fast=fast)
         begun = time.monotonic()
         stack.start()
     try:
@@ -187,13 +190,15 @@ def _watch(stack: Stack) -> None:
             say(f"{part.name}: started again")
 
 
-def _detach(root: Path, given: tuple[str, ...]) -> None:
+def _detach(root: Path, given: tuple[str, ...], *, fast: bool) -> None:
     root.mkdir(parents=True, exist_ok=True)
     log = root / "stack.log"
     command = [sys.executable, "-m", "moderate.local", "up"]
     command += ["--root", str(root)]
     for each in given:
         command += ["--port", each]
+    if fast:
+        command += ["--fast"]
     with log.open("w") as output:
         process = subprocess.Popen(
             command,

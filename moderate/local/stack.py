@@ -32,6 +32,11 @@ from moderate.local.services.dagster import (
     DagsterPart,
     Webserver,
 )
+from moderate.local.services.fastpath import (
+    ENVIRONMENT as FAST_ENVIRONMENT,
+)
+from moderate.local.services.fastpath import INSTANCE as FAST_INSTANCE
+from moderate.local.services.fastpath import Intake, Worker
 from moderate.local.services.keycloak import Keycloak
 from moderate.local.services.open_metadata import OpenMetadata
 from moderate.local.services.platform_api import PlatformApi
@@ -100,6 +105,7 @@ class Stack:
         emulator: More settings of the platform API's emulator
             (``EMULATOR_*``).
         environment: More variables for the code server.
+        fast: With the fast path: an intake and a warm worker.
     """
 
     def __init__(
@@ -112,10 +118,14 @@ class Stack:
         module: str = CODE_MODULE,
         emulator: Mapping[str, str] | None = None,
         environment: Mapping[str, str] | None = None,
+        fast: bool = False,
     ) -> None:
         self.root = root.absolute()
         self._reporter = reporter or Silence()
-        self._more = dict(environment or {})
+        self._more = {
+            **(FAST_ENVIRONMENT if fast else {}),
+            **(environment or {}),
+        }
         self._lock = FolderLock(self.root)
         self._ports_file = self.root / "ports.json"
         self._secrets_file = self.root / "secrets.json"
@@ -126,6 +136,8 @@ class Stack:
         self._make_servers(durable=durable)
         self._make_emulators(emulator or {})
         self._make_dagster(module)
+        if fast:
+            self._make_fast_path(module)
         self._cancelled = threading.Event()
         for part in self.parts:
             part.cancelled = self._cancelled
@@ -286,7 +298,11 @@ class Stack:
     def _make_dagster(self, module: str) -> None:
         home = self.root / "dagster"
         person = _without_peers(os.environ)
-        storage = {**person, **self.postgres.client_environment()}
+        storage = {
+            **person,
+            **self.postgres.client_environment(),
+            "INBOX_DATABASE": INBOX_DATABASE,
+        }
         self.code_server = CodeServer(
             self.root / "dagster-code",
             port=self.ports["dagster-code"],
@@ -321,6 +337,31 @@ class Stack:
                 self.open_metadata,
             ),
         }
+
+    def _make_fast_path(self, module: str) -> None:
+        environment = {**_without_peers(os.environ), **self.env}
+        home = self.root / "dagster"
+        self.worker = Worker(
+            self.root / "worker",
+            home=home,
+            environment=environment,
+            module=module,
+            log=self._log(Worker),
+        )
+        self.intake = Intake(
+            self.root / "intake",
+            code_server=self.code_server,
+            home=home,
+            environment=environment,
+            log=self._log(Intake),
+        )
+        self._needs |= {
+            self.worker: (self.code_server,),
+            self.intake: (self.worker, self.platform_api),
+        }
+        for part in self.parts:
+            if isinstance(part, DagsterPart):
+                part.more_settings = FAST_INSTANCE
 
     def _log(self, kind: type[Service]) -> Path:
         return self.root / "logs" / f"{kind.name}.log"

@@ -1,6 +1,5 @@
 """Dagster: code server, webserver and daemon, with Postgres storage."""
 
-import shutil
 import sys
 import time
 from collections.abc import Mapping
@@ -47,6 +46,8 @@ class DagsterPart(Service):
         super().__init__(folder, log=log)
         self._home = home.absolute()
         self._environment = dict(environment)
+        #: More of the instance's settings; the same for all parts.
+        self.more_settings = ""
 
     @property
     def ports(self) -> tuple[int, ...]:
@@ -60,7 +61,8 @@ class DagsterPart(Service):
     def prepare(self) -> None:
         """Write the instance's settings."""
         self._home.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(INSTANCE_FILE, self._home / INSTANCE_FILE.name)
+        text = INSTANCE_FILE.read_text() + self.more_settings
+        (self._home / INSTANCE_FILE.name).write_text(text)
 
     def dagster_environment(self) -> dict[str, str]:
         """The environment of the part's process."""

@@ -31,6 +31,8 @@ MODULES = (
     "metadata.ingestion.source.mlmodel.mlmodel_service",
     "metadata.ingestion.source.search.search_service",
     "metadata.ingestion.source.security.security_service",
+    "metadata.profiler.processor.default",
+    "metadata.profiler.source.database.base.profiler_source",
     "metadata.utils.s3_utils",
     "netrc",
     "numpy.rec",

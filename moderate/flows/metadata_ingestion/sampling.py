@@ -10,6 +10,7 @@ rows are counted, and a random sample is kept, of which all metrics are made.
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -99,8 +100,9 @@ def bound_samples(most_rows: int) -> None:
         return found
 
     def cast_once(self: Any, of: Any) -> "Callable[[], Iterator[DataFrame]]":
-        frames = list(cast(self, of)())
-        return lambda: iter(frames)
+        # When it is first asked for: the interface is not ready before.
+        frames = cache(lambda: list(cast(self, of)()))
+        return lambda: iter(frames())
 
     DatalakeSampler.get_dataset = dataset
     PandasProfilerInterface._type_casted_dataset = cast_once

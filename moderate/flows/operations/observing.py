@@ -12,9 +12,11 @@ from time import time
 from dagster import (
     AssetCheckEvaluation,
     AssetCheckResult,
+    AssetExecutionContext,
     AssetObservation,
     AssetsDefinition,
     AssetSpec,
+    DagsterInstance,
     DefaultSensorStatus,
     ObserveResult,
     ResourceParam,
@@ -28,6 +30,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from moderate.flows.operations import figures
 from moderate.flows.operations.figures import Metadata, Verdict
+from moderate.flows.operations.runs import count_runs
 from moderate.inbox.admin import list_items
 from moderate.inbox.cursors import CursorMovedError
 from moderate.inbox.model import State, WorkItem
@@ -83,13 +86,14 @@ def _specs() -> Iterator[AssetSpec]:
 
 
 def _observe(
+    context: AssetExecutionContext,
     inbox: ResourceParam[InboxSource],
 ) -> Iterator[ObserveResult]:
     """Look now, and say what was found of each asset."""
     settings = process_settings()
     numbers = look(settings, inbox.kinds(settings))
     verdicts = list(_verdicts(numbers, settings))
-    for key, point in _points(numbers, inbox).items():
+    for key, point in _points(numbers, inbox, context.instance).items():
         yield ObserveResult(
             asset_key=list(key),
             metadata=point,
@@ -121,13 +125,15 @@ def _verdicts(numbers: Numbers, settings: Settings) -> Iterator[Verdict]:
 
 
 def _points(
-    numbers: Numbers, inbox: InboxSource
+    numbers: Numbers, inbox: InboxSource, instance: DagsterInstance
 ) -> Mapping[tuple[str, ...], Metadata]:
     dead = _dead_items(numbers, inbox)
+    runs = count_runs(instance)
     points: dict[tuple[str, ...], Metadata] = {
         tuple(figures.flow_key(flow.flow).path): {
             **figures.state_point(flow, numbers.inbox_problem),
             **({} if numbers.inbox_problem else figures.flow_point(flow)),
+            **runs.point(flow.flow),
             **figures.dead_point(dead.get(flow.flow, ())),
         }
         for flow in numbers.flows
@@ -212,7 +218,7 @@ def operations_sensor(
     told, now = Told.read(context.cursor), time()
     verdicts = list(_verdicts(numbers, settings))
     news = told.news(verdicts, now)
-    points = _points(numbers, inbox)
+    points = _points(numbers, inbox, context.instance)
     return SensorResult(
         asset_events=[
             *(

@@ -3,7 +3,13 @@
 from typing import Any
 
 import pytest
-from dagster import AssetKey, SensorResult, SkipReason
+from dagster import (
+    AssetKey,
+    DagsterRunStatus,
+    SensorResult,
+    SkipReason,
+    instance_for_test,
+)
 from dagster._core.definitions.observe import observe
 
 from moderate.definitions import build_defs
@@ -115,6 +121,22 @@ def test_an_item_that_is_due_for_longer_than_the_setting_is_late(
         " - interval '901 s'"
     )
     assert tick(watched).checks[f"{MATRIX}:nothing_late"] is False
+
+
+def test_each_flow_has_the_numbers_of_its_runs(watched: Watched) -> None:
+    job = build_defs().resolve_job_def("housekeeping_job")
+    with instance_for_test() as alone:
+        for status in (DagsterRunStatus.STARTED, DagsterRunStatus.FAILURE):
+            alone.create_run_for_job(
+                job, status=status, tags={"moderate/flow": "datasets"}
+            )
+        points = tick(Watched(alone)).points
+    datasets = points["operations/datasets"]
+    assert datasets["runs at work"] == 1
+    assert datasets["runs failed in a day"] == 1
+    assert datasets["runs queued"] == 0
+    assert points[DIDS]["runs at work"] == 0
+    assert "pending" not in datasets, "its work is no items"
 
 
 def test_a_flow_that_is_off_says_what_switches_it_on(

@@ -74,11 +74,11 @@ def test_an_idle_tick_says_in_a_line_what_it_did_and_how_long_it_took(
 
 
 def test_a_tick_with_news_says_it_in_its_log_and_tags_its_runs(
-    watched: Watched, caplog: pytest.LogCaptureFixture
+    watched: Watched, capsys: pytest.CaptureFixture[str]
 ) -> None:
     publish(watched, message(1), message(1), message(2), b"null")
     (*requests,) = tick(watched).run_requests or ()
-    logged = " ".join(record.getMessage() for record in caplog.records)
+    logged = capsys.readouterr().err
     assert "read 4, new 3, known 1, rejected 1" in logged
     jobs = [r for r in requests if r.job_name == "matrix_profile_job"]
     assert [each.tags["moderate/flow"] for each in jobs] == [

@@ -3,13 +3,11 @@
 from collections import Counter
 from typing import Any
 
-from pydantic import ValidationError
-
 from moderate.local.open_metadata import incoming
 from moderate.local.open_metadata.errors import (
     ApiError,
     MissingFieldError,
-    translate,
+    validate,
 )
 from moderate.local.open_metadata.kinds import TABLE, Kind
 from moderate.local.open_metadata.ledger import Bulk
@@ -38,12 +36,13 @@ def put_rows(
     Raises:
         ApiError: The whole request can't be understood; nothing was done.
     """
-    _parse(kind, rows)
     passed: list[Json] = []
     failed: list[Json] = []
     changes: Counter[Change] = Counter()
-    for row in rows:
+    for row, incomplete in zip(rows, _parse(kind, rows), strict=True):
         try:
+            if incomplete:
+                raise incomplete
             name, change = _put_row(server, kind, row, override=override)
         except ApiError as error:
             failed.append(_failure(kind, row, error))
@@ -63,25 +62,30 @@ def put_rows(
     return _result(passed, failed)
 
 
-def _parse(kind: Kind, rows: list[Json]) -> None:
+def _parse(kind: Kind, rows: list[Json]) -> list[MissingFieldError | None]:
     """Refuse what the server's parser would refuse.
 
     Only the single unknown field was recorded. It looks for missing fields
     later, row by row.
+
+    Returns:
+        For each row what is missing in it.
     """
-    for row in rows:
-        try:
-            kind.create.model_validate(row)
-        except ValidationError as error:
-            refusal = translate(error, kind.create)
-            if not isinstance(refusal, MissingFieldError):
-                raise refusal from error
+    return [_missing(kind, row) for row in rows]
+
+
+def _missing(kind: Kind, row: Json) -> MissingFieldError | None:
+    try:
+        validate(row, kind.create)
+    except MissingFieldError as error:
+        return error
+    return None
 
 
 def _put_row(
     server: Server, kind: Kind, row: Json, *, override: bool
 ) -> tuple[str, Change]:
-    _, full_name = server.store.place(kind, row)
+    _, full_name = server.store.locate(kind, row)
     fault = server.faults.on_row(full_name)
     if fault is not None:
         raise _RowError(fault.status, fault.message)

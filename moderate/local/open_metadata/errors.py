@@ -69,6 +69,18 @@ def no_such_path() -> ApiError:
     return ApiError(404, "HTTP 404 Not Found")
 
 
+def validate(body: Any, model: type[BaseModel]) -> None:
+    """See that a body is what the framework's model says.
+
+    Raises:
+        ApiError: It is not.
+    """
+    try:
+        model.model_validate(body)
+    except ValidationError as error:
+        raise translate(error, model) from error
+
+
 def translate(error: ValidationError, model: type[BaseModel]) -> ApiError:
     """Say what is wrong with a create request as the server would.
 

@@ -6,15 +6,10 @@ from enum import StrEnum
 from typing import Any
 
 import jsonpatch
-from pydantic import ValidationError
 
 from moderate.local.open_metadata import changes, incoming, names
 from moderate.local.open_metadata.entity import Entity, View, now_ms
-from moderate.local.open_metadata.errors import (
-    ApiError,
-    not_found,
-    translate,
-)
+from moderate.local.open_metadata.errors import ApiError, not_found
 from moderate.local.open_metadata.kinds import PARENTS, Kind
 
 Json = dict[str, Any]
@@ -105,27 +100,23 @@ class Store:
             return found
         raise not_found(kind.name, number)
 
-    def place(self, kind: Kind, body: Any) -> tuple[Entity | None, str]:
-        """Validate a create request; return its parent and its full name.
+    def locate(self, kind: Kind, body: Json) -> tuple[Entity | None, str]:
+        """Return the parent and the full name of a valid create request.
 
         Raises:
-            ApiError: The request is wrong, or its parent isn't there.
+            ApiError: The parent isn't there.
         """
-        try:
-            kind.create.model_validate(body)
-        except ValidationError as error:
-            raise translate(error, kind.create) from error
         parent = self._parent(kind, body)
         above = parent.full_name if parent else None
         return parent, names.join(above, body["name"])
 
     def create(self, kind: Kind, body: Json) -> Entity:
-        """Create what must not be there yet.
+        """Create what must not be there yet, from a valid request.
 
         Raises:
-            ApiError: The request is wrong, or there is one.
+            ApiError: There is one, or its parent isn't there.
         """
-        parent, full_name = self.place(kind, body)
+        parent, full_name = self.locate(kind, body)
         if self.find(kind, full_name, deleted=None):
             raise ApiError(409, "Entity already exists")
         return self._add(kind, parent, body)
@@ -137,13 +128,13 @@ class Store:
 
         Args:
             kind: Its kind.
-            body: A create request.
+            body: A valid create request.
             override: See ``incoming.merge``.
 
         Raises:
-            ApiError: The request is wrong.
+            ApiError: Its parent isn't there.
         """
-        parent, full_name = self.place(kind, body)
+        parent, full_name = self.locate(kind, body)
         found = self.find(kind, full_name, deleted=None)
         if found is None:
             return self._add(kind, parent, body), Change.CREATED

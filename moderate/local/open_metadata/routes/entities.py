@@ -1,6 +1,6 @@
 """The endpoints that every kind of entity has."""
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Request
@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 from moderate.local.open_metadata import bodies, changes, listing
 from moderate.local.open_metadata.bulk import put_rows
 from moderate.local.open_metadata.entity import Entity
-from moderate.local.open_metadata.errors import ApiError
+from moderate.local.open_metadata.errors import ApiError, validate
 from moderate.local.open_metadata.kinds import Kind
 from moderate.local.open_metadata.listing import Include, asked_fields
 from moderate.local.open_metadata.state import Server, ServerDep
@@ -86,13 +86,13 @@ class _Routes:
 
     async def post(self, server: ServerDep, request: Request) -> Response:
         """POST a new entity."""
-        body = await bodies.read_object(request)
+        body = await self._read(request)
         entity = server.store.create(self._kind, body)
         return JSONResponse(server.view.show(entity), 201)
 
     async def put(self, server: ServerDep, request: Request) -> Response:
         """PUT an entity, new or not."""
-        body = await bodies.read_object(request)
+        body = await self._read(request)
         entity, change = server.store.put(self._kind, body)
         asked = () if change is Change.CREATED else self._kind.updated
         shown = server.view.show(entity, asked)
@@ -152,6 +152,11 @@ class _Routes:
         """DELETE an entity by its full name."""
         entity = server.store.get(self._kind, fqn, deleted=None)
         return _delete(server, request, entity)
+
+    async def _read(self, request: Request) -> dict[str, Any]:
+        body = await bodies.read_object(request)
+        validate(body, self._kind.create)
+        return body
 
 
 def _shown(server: Server, entity: Entity, asked: frozenset[str]) -> Response:

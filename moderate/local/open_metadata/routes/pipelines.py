@@ -7,10 +7,9 @@ configuration names a pipeline.
 from typing import Any
 
 from fastapi import APIRouter, Request
-from pydantic import ValidationError
 
 from moderate.local.open_metadata import bodies
-from moderate.local.open_metadata.errors import not_found, translate
+from moderate.local.open_metadata.errors import not_found, validate
 from moderate.local.open_metadata.kinds import INGESTION_PIPELINE
 from moderate.local.open_metadata.models import load
 from moderate.local.open_metadata.state import ServerDep
@@ -26,11 +25,7 @@ async def put_status(server: ServerDep, request: Request, fqn: str) -> Json:
     """Keep the state of a run."""
     pipeline = server.store.get(INGESTION_PIPELINE, fqn)
     body = await bodies.read_object(request)
-    model = load(STATUS)
-    try:
-        model.model_validate(body)
-    except ValidationError as error:
-        raise translate(error, model) from error
+    validate(body, load(STATUS))
     pipeline.runs[str(body.get("runId"))] = body
     return server.view.show(pipeline)
 

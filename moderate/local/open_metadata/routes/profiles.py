@@ -10,11 +10,10 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Request
-from pydantic import ValidationError
 
 from moderate.local.open_metadata import bodies, names
 from moderate.local.open_metadata.entity import Entity
-from moderate.local.open_metadata.errors import translate
+from moderate.local.open_metadata.errors import validate
 from moderate.local.open_metadata.kinds import TABLE
 from moderate.local.open_metadata.models import load
 from moderate.local.open_metadata.state import Server, ServerDep
@@ -107,11 +106,7 @@ async def put_config(
 
 async def _read(request: Request, place: str) -> Json:
     body = await bodies.read_object(request)
-    model = load(place)
-    try:
-        model.model_validate(body)
-    except ValidationError as error:
-        raise translate(error, model) from error
+    validate(body, load(place))
     return body
 
 

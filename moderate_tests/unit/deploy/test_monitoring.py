@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
 import yaml
 
@@ -14,11 +15,13 @@ from moderate.local import install
 from moderate.settings import load_settings
 from moderate.watch.prometheus import ServiceCollector
 from moderate_tests.conftest import require
+from moderate_tests.unit.deploy.files import MANIFESTS, documents
 
 FOLDER = Path(__file__).parents[3] / "helm-values" / "monitoring"
 RULES = FOLDER / "alert-rules.yaml"
 TESTS = FOLDER / "alert-rules.test.yaml"
 DASHBOARD = FOLDER / "grafana-dashboard.json"
+SIDECAR = MANIFESTS / "optional" / "metrics.yaml"
 METRIC = re.compile(r"\bmoderate_[a-z_]+")
 
 # Metrics that are only told of an inbox that can be read.
@@ -122,3 +125,16 @@ def test_prometheus_takes_the_dashboard_s_expressions(
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_sidecar_s_manifests_fit_kubernetes_and_the_settings() -> None:
+    deployment, service, policy = documents(SIDECAR)
+    for each in (deployment, service, policy):
+        kubernetes_validate.validate(each, "1.34", strict=True)
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    port = load_settings({}).operations.metrics_port
+    assert container["ports"][0]["containerPort"] == port
+    assert service["spec"]["ports"][0]["port"] == port
+    assert policy["spec"]["ingress"][0]["ports"][0]["port"] == port
+    assert container["args"] == ["/opt/moderate/bin/moderate", "metrics"]
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True

@@ -24,13 +24,17 @@ CHANGES = (
     "COMMENT ON TABLE sales.orders IS 'other'",
     "COMMENT ON COLUMN sales.orders.id IS 'other'",
     "COMMENT ON SCHEMA sales IS 'other'",
-    "CREATE OR REPLACE VIEW sales.totals AS SELECT customer_id,"
-    " sum(amount) * 2 AS total FROM sales.orders GROUP BY 1",
+    (
+        "CREATE OR REPLACE VIEW sales.totals AS SELECT customer_id,"
+        " sum(amount) * 2 AS total FROM sales.orders GROUP BY 1"
+    ),
     "CREATE TABLE sales.more (id int)",
     "DROP VIEW sales.totals",
     "CREATE SCHEMA other",
-    "CREATE OR REPLACE FUNCTION sales.double(int) RETURNS int LANGUAGE sql"
-    " AS 'SELECT $1 * 3'",
+    (
+        "CREATE OR REPLACE FUNCTION sales.double(int) RETURNS int LANGUAGE sql"
+        " AS 'SELECT $1 * 3'"
+    ),
     "DROP FUNCTION sales.double(int)",
     "CREATE MATERIALIZED VIEW sales.stored AS SELECT 1 AS one",
     "ALTER TYPE sales.size ADD VALUE 'XL'",
@@ -41,8 +45,10 @@ NO_CHANGES = (
     "VACUUM ANALYZE sales.customers",
     "CREATE INDEX ON sales.orders (customer_id)",
     "REINDEX TABLE sales.orders",
-    "CREATE TABLE sales.events_2 PARTITION OF sales.events"
-    " FOR VALUES FROM (10) TO (20)",
+    (
+        "CREATE TABLE sales.events_2 PARTITION OF sales.events"
+        " FOR VALUES FROM (10) TO (20)"
+    ),
 )
 MORE = """
 CREATE TYPE sales.size AS ENUM ('S', 'M');

@@ -35,7 +35,8 @@ CREATE FUNCTION sales.double(int) RETURNS int LANGUAGE sql AS
     'SELECT $1 * 2';
 INSERT INTO sales.customers SELECT n, 'name ' || n
   FROM generate_series(1, 50) n;
-INSERT INTO sales.orders SELECT n, n % 50 + 1, n FROM generate_series(1, 200) n;
+INSERT INTO sales.orders SELECT n, n % 50 + 1, n
+  FROM generate_series(1, 200) n;
 """
 SHOP_TABLES = 3
 
@@ -127,6 +128,12 @@ class World:
 
     def table(self, fqn: str, fields: str = "") -> Any:
         return self._get(f"tables/name/{fqn}", fields=fields)
+
+    def entity(self, path: str) -> Any:
+        return self._get(path, fields="*")
+
+    def profile(self, fqn: str) -> Any:
+        return self._get(f"tables/{fqn}/tableProfile/latest")["profile"]
 
     def service(self, name: str, flow: Flow = Flow.POSTGRES) -> str:
         """Return what a source is called on the server."""

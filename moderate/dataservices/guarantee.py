@@ -34,6 +34,7 @@ class Reached:
         entropy_l: Least exponential of the entropy of a class.
         t: Greatest distance of a class from the whole.
         sizes: Rows of each class.
+        values: Different sensitive values of the whole table.
     """
 
     k: int
@@ -41,6 +42,7 @@ class Reached:
     distinct_l: int | None = None
     entropy_l: float | None = None
     t: float | None = None
+    values: int | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,7 @@ def measure(
         int(classes["distinct"].to_numpy().min()),
         math.exp(entropy),
         distance,
+        len(shares),
     )
 
 
@@ -173,6 +176,8 @@ def require(reached: Reached, demand: Demand) -> None:
             faults.append(f"{name} is {got:g}, not {wanted:g}")
     if demand.t is not None and (reached.t or 0) > demand.t + _ROUNDING:
         faults.append(f"t is {reached.t:g}, not {demand.t:g}")
+    if demand.t is not None and reached.values == 1:
+        faults.append("one sensitive value is left")
     if faults:
         msg = f"the check of the output failed: {'; '.join(faults)}"
         raise GuaranteeError(msg)

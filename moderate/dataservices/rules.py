@@ -138,7 +138,8 @@ class TCloseness:
     "t-closeness: privacy beyond k-anonymity and l-diversity", 2007, section
     4: ordered distance for numbers, equal distance for categories. The
     output is what is published, so that is what each class is compared to:
-    once a class is suppressed all others are looked at again.
+    once a class is suppressed all others are looked at again. An output in
+    which one value is left would tell it of everybody: all of it fails.
 
     Attributes:
         k: Least rows of a class.
@@ -165,7 +166,9 @@ class TCloseness:
             if not far.any():
                 break
             gone = gone | far
-        return gone
+        left = self.rank[classes.value[~gone[classes.owner]]]
+        is_one = bool((left == left[:1]).all())
+        return np.ones_like(gone) if is_one else gone
 
     def _distances(self, classes: Classes, gone: Mask) -> Floats:
         """Return the distance of each class that is not gone."""

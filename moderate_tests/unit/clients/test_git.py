@@ -21,6 +21,7 @@ from moderate_tests.conftest import require
 from moderate_tests.integration.flows.git_origin import Origin
 
 BIG = b"a,b\n" + b"1,2\n" * 10_000
+OID = hashlib.sha256(BIG).hexdigest()
 
 
 @pytest.fixture
@@ -124,13 +125,25 @@ def test_only_what_is_wanted_is_fetched(
     )
     assert repository.path(one).read_text() == "a\n1\n"
     pointer = read_pointer(repository.path(big))
-    assert pointer == Pointer(hashlib.sha256(BIG).hexdigest(), len(BIG))
+    assert pointer == Pointer(OID, len(BIG))
     repository.download(big, pointer, tmp_path / "big")
     assert (tmp_path / "big").read_bytes() == BIG
     missing = repository._git(
         "rev-list", "--objects", "--all", "--missing=print"
     )
     assert missing.count(b"?") == 2, "the others' contents did not come"
+
+
+def test_an_object_that_is_not_what_was_asked_for_is_refused(
+    origin: Origin, tmp_path: Path
+) -> None:
+    origin.commit({"a.lfs.csv": BIG})
+    repository = Repository(tmp_path / "clone", origin.url, "main")
+    (entry,) = repository.entries(["*.csv"])
+    repository.checkout([entry])
+    for pointer in (Pointer("0" * 64, len(BIG)), Pointer(OID, 7)):
+        with pytest.raises(GitRefusedError, match="not what its pointer"):
+            repository.download(entry, pointer, tmp_path / "a")
 
 
 def test_a_repository_does_not_say_where_its_objects_are(

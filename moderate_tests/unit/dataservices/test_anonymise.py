@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pycanon import anonymity
 
@@ -133,7 +133,15 @@ def test_l_holds_or_nothing_is_written(
             assert got >= wanted - 1e-6
 
 
+ONE_LEFT = [
+    {"id": "a", "age": "20", "zip": "101", "sex": sex, "ill": ill}
+    for sex, ill in (("F", "1"), ("F", "1"), ("M", "2"))
+]
+"""By suppressing the last one all that is left would have one value."""
+
+
 @settings(deadline=None, max_examples=20)
+@example(rows=ONE_LEFT, t=0.05, limit=0.5, measure=Measure.AUTO)
 @given(
     rows=TABLES,
     t=st.sampled_from([0.05, 0.2, 0.5]),
@@ -151,6 +159,7 @@ def test_t_holds_or_nothing_is_written(
             frame, (_, report) = judged(done[0]), done
             if measure is Measure.EQUAL:
                 frame = frame.assign(ill=frame["ill"].astype(str))
+            assert frame["ill"].nunique() > 1, "or it tells all"
             judge = anonymity.t_closeness(frame, list(QIS), ["ill"])
             assert report.reached.t == pytest.approx(judge, abs=1e-6)
             assert judge <= t + 1e-6

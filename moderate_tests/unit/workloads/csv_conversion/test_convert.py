@@ -97,6 +97,16 @@ def test_a_late_value_widens_its_column(
     assert done.facts.rows == MANY + 1
 
 
+def test_types_that_an_early_value_does_not_fit_are_widened_again(
+    converted: Converter,
+) -> None:
+    """A late nanosecond asks for a type that ends in the year 2262."""
+    early, late = "3000-01-01 00:00:00", "2016-01-01 00:00:00.123456789"
+    done = converted(f"t\n{early}\n{late}\n".encode())
+    assert done.type_of("t") == "string"
+    assert done.table["t"].to_pylist() == [early, late]
+
+
 @pytest.mark.parametrize(
     ("value", "others", "why"),
     [

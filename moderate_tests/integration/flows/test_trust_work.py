@@ -213,6 +213,25 @@ def test_an_api_that_answers_badly_for_a_while_costs_nothing_but_time(
     assert by_user == dict.fromkeys(names, calls)
 
 
+def test_first_requests_that_meet_cost_no_attempt(trust: Trust) -> None:
+    """The API answers 409 to the slower one: it is asked again at once."""
+    trust.service.faults(
+        task_seconds=0.01,
+        routes=[
+            {
+                "prefix": "/user/did",
+                "method": "POST",
+                "status": 409,
+                "count": 2,
+            }
+        ],
+    )
+    trust.add_users(*(f"user-{number}" for number in range(4)))
+    (result,) = trust.work()
+    assert shown(result)["done"] == 4
+    assert {each.failures for each in trust.users()} == {0}
+
+
 def test_a_refusal_is_dead_with_the_reason(
     trust: Trust, monkeypatch: pytest.MonkeyPatch
 ) -> None:

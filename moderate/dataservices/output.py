@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Self
@@ -87,26 +87,6 @@ def writing(path: Path, table: Table, schema: pa.Schema) -> Iterator[Writer]:
     except BaseException:
         path.unlink(missing_ok=True)
         raise
-
-
-def rewritten(
-    table: Table,
-    path: Path,
-    change: Callable[[pa.RecordBatch], pa.RecordBatch],
-    schema: pa.Schema | None = None,
-) -> Table:
-    """Return the table that ``change`` makes of each batch.
-
-    Args:
-        table: The input.
-        path: Where the output goes.
-        change: Makes a batch of ``schema`` of one of the input.
-        schema: The input's by default.
-    """
-    with writing(path, table, schema or table.schema()) as writer:
-        for batch in table.batches():
-            writer.write(change(batch))
-    return table.at(path)
 
 
 def replace_columns(

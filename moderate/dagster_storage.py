@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import psycopg2
+from dagster import DagsterInstance
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
 from sqlalchemy import Engine, event
@@ -66,6 +67,21 @@ class PooledPostgresStorage(DagsterPostgresStorage):
             )
         for engine in _engines(parts):
             event.listen(engine, "checkout", _refuse_cut_connection)
+
+
+def let_go(instance: DagsterInstance) -> None:
+    """Close the connections of an instance; it opens others when it needs to.
+
+    Before a fork, as a connection that two processes have serves neither.
+    """
+    parts = (
+        instance.run_storage,
+        instance.event_log_storage,
+        instance.schedule_storage,
+    )
+    for part in parts:
+        if isinstance(engine := getattr(part, "_engine", None), Engine):
+            engine.dispose()
 
 
 def _engines(parts: Iterable[Any]) -> Iterable[Engine]:

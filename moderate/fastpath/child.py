@@ -6,34 +6,37 @@ run that exists already:
 - ``_execute_run_command_body``: the body of that command, which is also what
   a Kubernetes pod executes;
 - ``capture_interrupts``: which that command has around it, so that a
-  cancelled run ends as cancelled;
-- ``RepositoryDefinition`` by way of ``reconstruct_repository_def_from_...``:
-  so that what is made of the definitions at first use is made before.
+  cancelled run ends as cancelled.
 """
 
 import importlib
 import signal
 from collections.abc import Sequence
 
-from dagster import DagsterEvent, DagsterInstance, Definitions
+from dagster import (
+    DagsterEvent,
+    DagsterInstance,
+    Definitions,
+    in_process_executor,
+    job,
+    op,
+)
 from dagster._cli.api import _execute_run_command_body
 from dagster._utils.interrupts import capture_interrupts
 
+from moderate.dagster_storage import let_go
+
 USED_BY_A_RUN = (
-    "dagster._core.execution.plan.execute_plan",
-    "dagster._core.storage.compute_log_manager",
+    "dagster._core.execution.compute_logs",
     "dagster._core.storage.local_compute_log_manager",
-    "dagster._core.storage.root",
-    "dagster_postgres",
-    "moderate.dagster_storage",
-    "psycopg2",
-    "sqlalchemy.dialects.postgresql.psycopg2",
 )
-"""Modules that every run imports late."""
+"""Modules that a run imports late, and that no rehearsal does."""
 
 
-def preload(module: str) -> None:
-    """Import the code location, and what its runs will import.
+def preload(module: str) -> DagsterInstance:
+    """Do all of a run's preparations that are the same for every run.
+
+    Afterwards nothing is open: no connection, and no thread runs.
 
     Raises:
         TypeError: The module has no definitions.
@@ -44,24 +47,42 @@ def preload(module: str) -> None:
     if not isinstance(found, Definitions):
         msg = f"{module}.defs is no Definitions"
         raise TypeError(msg)
-    repository = found.get_repository_def()
-    for job in repository.get_all_jobs():
-        job.get_job_snapshot()
+    for each in found.get_repository_def().get_all_jobs():
+        each.get_job_snapshot()
+    # What Dagster imports and compiles at the first run of a process.
+    _rehearsal.execute_in_process()
+    instance = DagsterInstance.get()
+    instance.get_runs(limit=1)
+    let_go(instance)
+    return instance
 
 
-def execute(run_id: str, held: Sequence[signal.Signals]) -> int:
+@op(name="rehearsal")
+def _act() -> None:
+    """Nothing."""
+
+
+@job(name="rehearsal", executor_def=in_process_executor)
+def _rehearsal() -> None:
+    """A run that leaves no trace."""
+    _act()
+
+
+def execute(
+    instance: DagsterInstance, run_id: str, held: Sequence[signal.Signals]
+) -> int:
     """Execute a run; 0 if it ended well.
 
     Args:
+        instance: Dagster, as ``preload`` made it.
         run_id: The run.
         held: Signals that are blocked until the run can end well.
     """
     with capture_interrupts():
         signal.pthread_sigmask(signal.SIG_UNBLOCK, held)
-        with DagsterInstance.get() as instance:
-            return _execute_run_command_body(
-                run_id, instance, _ignore, set_exit_code_on_failure=True
-            )
+        return _execute_run_command_body(
+            run_id, instance, _ignore, set_exit_code_on_failure=True
+        )
 
 
 def _ignore(_: DagsterEvent) -> None:

@@ -38,6 +38,7 @@ from dagster._serdes import ConfigurableClass, ConfigurableClassData
 
 from moderate.connections import inbox_address
 from moderate.fastpath import tags
+from moderate.inbox.migrate import require_current_schema
 from moderate.inbox.warm_runs import WarmRuns
 from moderate.settings import process_settings
 
@@ -81,7 +82,9 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
 
     @cached_property
     def _runs(self) -> WarmRuns:
-        return WarmRuns(inbox_address(process_settings()))
+        where = inbox_address(process_settings())
+        require_current_schema(where)
+        return WarmRuns(where)
 
     def launch_run(self, context: LaunchRunContext) -> None:
         """Offer a run; one that was offered before is left as it is."""

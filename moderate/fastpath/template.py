@@ -119,16 +119,18 @@ def main(link_number: int, parent: int, module: str) -> None:
     kernel.die_with(parent)
     link = socket.socket(fileno=link_number)
     begun = time.monotonic()
-    child.preload(module)
+    instance = child.preload(module)
     if kernel.threads() != 1:
         sys.exit("the code starts threads when it is loaded: not forked")
+    if kernel.sockets() != 1:
+        sys.exit("the code connects when it is loaded: not forked")
     # What is there by now is never collected: its pages stay shared.
     gc.collect()
     gc.freeze()
     wire.send(link, wire.Ready(time.monotonic() - begun))
     run_id = Template(link).serve()
     if run_id is not None:
-        sys.exit(child.execute(run_id, HELD_SIGNALS))
+        sys.exit(child.execute(instance, run_id, HELD_SIGNALS))
 
 
 if __name__ == "__main__":

@@ -241,7 +241,7 @@ class Listener:
     @property
     def is_connected(self) -> bool:
         """Whether anything can be heard."""
-        return self._conn is not None
+        return self._conn is not None and not self._conn.closed
 
     def fileno(self) -> int:
         """Return what becomes readable when there is something to hear."""

@@ -43,6 +43,9 @@ def status(as_json: bool) -> None:  # noqa: FBT001  # click's way
         console = Console()
         console.print(_flows_table(numbers))
         console.print(_peers_table(numbers.peers))
+        if (since := numbers.seconds_since_tick) is not None:
+            said = f"daemon and code server were at work {since:.0f} s ago"
+            console.print(plain(said))
         if numbers.inbox_problem:
             problem = f"the inbox can't be read: {numbers.inbox_problem}"
             console.print(plain(problem))

@@ -58,6 +58,12 @@ def read_cursor(conn: Conn, name: str, initial: Value) -> Cursor[Value]:
     return Cursor(name, value, int(row["version"]))
 
 
+def cursor_age(conn: Conn, name: str) -> float | None:
+    """Return how many seconds ago a cursor moved; ``None``: never."""
+    row = fetch_one(conn, "cursor_age", name=name)
+    return float(row["seconds"]) if row else None
+
+
 def advance_cursor(
     conn: Conn, cursor: Cursor[Value], value: Value
 ) -> Cursor[Value]:

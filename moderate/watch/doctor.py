@@ -38,6 +38,8 @@ ADVICE = {
     " `helm-values/manifests`, and check ANALYSIS_LAUNCHER",
 }
 GROUP_OF = {"rabbitmq": "rabbit"}
+LOOKS_MISSED = 5
+LEAST_LATE_SECONDS = 60.0
 HTTP_RESOLUTION = timedelta(seconds=1)
 """An HTTP date has whole seconds."""
 
@@ -76,6 +78,7 @@ def examine(settings: Settings, kinds: Iterable[Kind]) -> Iterator[Finding]:
         yield from _inbox(settings)
     if settings.rabbit and settings.flow(BROKER_FLOW).is_on:
         yield from _queues(numbers)
+    yield from _ticks(settings, numbers)
     yield from _http_clocks(settings)
 
 
@@ -212,6 +215,31 @@ def _queues(numbers: Numbers) -> Iterator[Finding]:
                 "read their header x-moderate-reason, tell their sender, and"
                 " purge the queue",
             )
+
+
+def _ticks(settings: Settings, numbers: Numbers) -> Iterator[Finding]:
+    """Say whether daemon and code server are at work."""
+    since = numbers.seconds_since_tick
+    if since is None:
+        yield Finding(
+            "ticks",
+            Grade.NOTE,
+            "operations_sensor never looked",
+            "start daemon and code server, and leave that sensor on",
+        )
+        return
+    found = f"operations_sensor looked {since:.0f} s ago"
+    late = LOOKS_MISSED * settings.operations.interval.total_seconds()
+    if since <= max(late, LEAST_LATE_SECONDS):
+        yield Finding("ticks", Grade.OK, found)
+    else:
+        yield Finding(
+            "ticks",
+            Grade.FAULT,
+            found,
+            "see that the daemon and the code server run (Deployment in the"
+            " UI), and that the sensor is on",
+        )
 
 
 def _http_clocks(settings: Settings) -> Iterator[Finding]:

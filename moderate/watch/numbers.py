@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 
 from moderate.connections import inbox_address
 from moderate.errors import ModerateError, SettingsError
+from moderate.inbox.cursors import cursor_age
 from moderate.inbox.database import Conn, single_connection
 from moderate.inbox.measures import KindMeasures, measure_kinds
 from moderate.inbox.migrate import MEND, migrations, schema_version
 from moderate.inbox.model import Kind
 from moderate.redaction import Redactor
 from moderate.settings import FlowState, Settings
-from moderate.watch.history import read_history
+from moderate.watch.history import CURSOR, read_history
 from moderate.watch.peers import Probe, probe_peers
 
 BROKER = "rabbitmq"
@@ -95,6 +96,8 @@ class Numbers:
         peers: Those that are set up.
         inbox_problem: Why the inbox can't be read; empty if it can. The
             numbers of items are 0 then, and mean nothing.
+        seconds_since_tick: How long ago the operations sensor looked last, so
+            that daemon and code server were at work; ``None``: never.
         schema_found: Version of the inbox's schema; 0: not known.
         schema_wanted: Version that this release needs.
         seconds: How long the look took.
@@ -104,6 +107,7 @@ class Numbers:
     flows: tuple[FlowNumbers, ...]
     peers: tuple[PeerNumbers, ...]
     inbox_problem: str
+    seconds_since_tick: float | None
     schema_found: int
     schema_wanted: int
     seconds: float
@@ -121,6 +125,7 @@ class _Inbox:
 
     problem: str
     schema: int = 0
+    seconds_since_tick: float | None = None
     measures: Sequence[KindMeasures] = ()
     rates: Mapping[str, float] = field(default_factory=dict)
 
@@ -140,6 +145,7 @@ def look(settings: Settings, kinds: Iterable[Kind]) -> Numbers:
         ),
         peers=tuple(_peer(probe, inbox.rates) for probe in probes),
         inbox_problem=inbox.problem,
+        seconds_since_tick=inbox.seconds_since_tick,
         schema_found=inbox.schema,
         schema_wanted=wanted_schema(),
         seconds=time.monotonic() - begun,
@@ -179,6 +185,7 @@ def _read(conn: Conn, kinds: Sequence[Kind]) -> _Inbox:
     return _Inbox(
         "",
         schema,
+        cursor_age(conn, CURSOR),
         measure_kinds(conn, [kind.name for kind in kinds]),
         read_history(conn).value.error_rates(),
     )

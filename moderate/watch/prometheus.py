@@ -147,6 +147,12 @@ def _of_service(numbers: Numbers) -> Iterator[Metric]:
         ("moderate_look_seconds", "How long a look took.", numbers.seconds),
     ):
         yield GaugeMetricFamily(name, text, value=float(value))
+    if numbers.seconds_since_tick is not None:
+        yield GaugeMetricFamily(
+            "moderate_seconds_since_tick",
+            "How long ago daemon and code server were seen at work.",
+            value=numbers.seconds_since_tick,
+        )
     on = GaugeMetricFamily(
         "moderate_flow_on", "Whether a flow is on.", labels=["flow"]
     )

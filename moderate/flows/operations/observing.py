@@ -6,6 +6,7 @@ UI, which is a run.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from time import time
 
@@ -35,7 +36,7 @@ from moderate.inbox.admin import list_items
 from moderate.inbox.cursors import CursorMovedError
 from moderate.inbox.model import State, WorkItem
 from moderate.inbox.store import Inbox
-from moderate.resources import InboxSource
+from moderate.resources import InboxSource, redactor
 from moderate.settings import (
     FLOW_NEEDS,
     FlowState,
@@ -155,10 +156,11 @@ def _dead_items(
 
 
 def _dead_of(store: Inbox, flow: str) -> Sequence[WorkItem]:
+    redact = redactor().redact
     kinds = [kind.name for kind in store.kinds.values() if kind.flow == flow]
     with store.transaction() as conn:
         found = [
-            item
+            replace(item, last_error=redact(item.last_error or ""))
             for kind in kinds
             for item in list_items(
                 conn, kind=kind, state=State.DEAD, limit=figures.DEAD_SHOWN

@@ -539,6 +539,13 @@ SELECT id FROM work_item
 SELECT value, version FROM cursor WHERE name = %(name)s;
 
 
+-- name: cursor_age
+-- How long ago a cursor was moved.
+SELECT extract(epoch FROM clock_timestamp() - updated_at)::double precision
+           AS seconds
+  FROM cursor WHERE name = %(name)s;
+
+
 -- name: create_cursor
 -- The first write of a cursor; 0 rows: somebody was first. Its versions begin
 -- at the time in microseconds: a cursor that was forgotten and written anew is

@@ -98,6 +98,15 @@ def test_a_sound_installation_has_no_fault(watched: Watched) -> None:
     assert "version" in found["peer postgres"]["found"]
 
 
+def test_a_daemon_that_is_away_is_a_fault(watched: Watched) -> None:
+    """New events wait in their sources then: nothing else shows it."""
+    assert findings()["ticks"]["grade"] == "note"
+    watched.evaluate(operations_sensor)
+    assert findings()["ticks"]["grade"] == "ok"
+    watched.sql("UPDATE cursor SET updated_at = updated_at - interval '6 min'")
+    assert findings()["ticks"]["grade"] == "fault"
+
+
 def test_a_flow_that_is_off_is_no_fault_and_says_how_to_switch_it_on(
     watched: Watched,
 ) -> None:

@@ -42,6 +42,7 @@ class Account:
         self._removed: list[Part] = []
         self._errors: list[str] = []
         self._lines: list[str] = []
+        self._unanswered = SILENT
         self._requests = 0
         for part in task.changed:
             try:
@@ -79,6 +80,7 @@ class Account:
         text = f"{method} {path.split('?', maxsplit=1)[0]}: {error}"[
             :LONGEST_REASON
         ]
+        self._unanswered = text
         self._lines.append(text)
         if getattr(error, "status_code", None) == UNAUTHORIZED:
             self.broke(REFUSED)
@@ -151,7 +153,7 @@ class Account:
         for line in reversed(self._lines):
             if any(name and name in line for name in names):
                 return line
-        return self._lines[-1] if self._lines else SILENT
+        return self._unanswered
 
     def _known_as(self, name: str) -> str | None:
         if name in self._parts:

@@ -73,6 +73,8 @@ class Catalogue:
                 return f"matches {pattern.pattern!r}"
         if row["is_template"]:
             return "is a template"
+        if '"' in name:
+            return "has a double quote, which names in OpenMetadata can't"
         if not row["may_connect"]:
             return "takes no connection of ours"
         return None

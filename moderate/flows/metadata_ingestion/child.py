@@ -18,9 +18,9 @@ from moderate.redaction import Redactor
 PR_SET_PDEATHSIG = 1
 KIBIBYTE = 1024
 
-LEEWAY = 2
-"""Times the limit of memory that the kernel itself grants: the workshop
-looks often, and gives a clear reason, but one step can be quicker."""
+LEEWAY = 1024**3
+"""Bytes over the limit that the kernel itself grants: the workshop looks
+often, and gives a clear reason, but one allocation can be quicker."""
 
 
 def work(pipe: Connection, task: Task) -> None:
@@ -79,7 +79,7 @@ def _die_with_parent() -> None:
 
 def _bound_memory(limit: int) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (LEEWAY * limit, hard))
+    resource.setrlimit(resource.RLIMIT_DATA, (limit + LEEWAY, hard))
 
 
 def _log(task: Task, redactor: Redactor) -> None:

@@ -70,6 +70,9 @@ def bound_chunks() -> None:
     read = reader._read_parquet_in_batches
 
     def in_small_batches(self: Any, file: Any, **_: Any) -> Iterator[Any]:
+        if file.metadata.num_rows == 0:
+            # No batch at all would be no table at all.
+            return iter([file.read().to_pandas()])
         return iter(read(self, file, batch_size=CHUNK_ROWS))
 
     reader._read_parquet_in_batches = in_small_batches

@@ -9,6 +9,7 @@ runs out of memory or crashes fails alone.
 
 import multiprocessing
 import os
+import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -98,7 +99,7 @@ class Workshop:
             outcome: Outcome = pipe.recv()
         except EOFError:
             process.join(END_SECONDS)
-            reason = f"its process ended with code {process.exitcode}"
+            reason = _why_ended(process.exitcode)
             seconds = time.monotonic() - begun
             return Outcome(error=reason, seconds=seconds, peak_bytes=peak)
         return replace(outcome, peak_bytes=max(peak, outcome.peak_bytes))
@@ -126,6 +127,15 @@ def _work(pipe: Connection, task: Task) -> None:
     )
 
     work(pipe, task)
+
+
+def _why_ended(code: int | None) -> str:
+    if code == -signal.SIGKILL:
+        return (
+            "its process was killed, as the kernel does for want of memory:"
+            " METADATA_WORKERS times METADATA_MEMORY_LIMIT_MIB have to fit"
+        )
+    return f"its process ended with code {code}"
 
 
 def _resident_bytes(pid: int | None) -> int:

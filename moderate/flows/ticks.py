@@ -53,6 +53,17 @@ class Patience:
     grace: timedelta
 
 
+def whole_seconds(span: timedelta) -> int:
+    """Return a sensor's interval as Dagster takes it; a second at least."""
+    return max(1, round(span.total_seconds()))
+
+
+def deadline(budget: timedelta) -> Callable[[], bool]:
+    """Return what says whether there is time left of a tick's budget."""
+    end = time.monotonic() + budget.total_seconds()
+    return lambda: time.monotonic() < end
+
+
 @dataclass(frozen=True)
 class Settled:
     """What a tick's look at silent batches came to."""

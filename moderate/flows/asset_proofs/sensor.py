@@ -1,9 +1,7 @@
 """The sensor: objects without a proof in, runs out."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 
 from dagster import (
     DefaultSensorStatus,
@@ -30,9 +28,11 @@ from moderate.flows.platform_tasks.dids import USER_DID, own_did_item
 from moderate.flows.ticks import (
     Patience,
     Stopwatch,
+    deadline,
     requests,
     settle,
     told,
+    whole_seconds,
 )
 from moderate.inbox.cursors import advance_cursor, read_cursor
 from moderate.inbox.database import InboxUnavailableError, server_now
@@ -57,9 +57,7 @@ _SERVICE = process_settings().service
 @sensor(
     name="platform_api_asset_object_sensor",
     jobs=[create_asset_object_proof_job],
-    minimum_interval_seconds=max(
-        1, round(_SERVICE.sensor_interval.total_seconds())
-    ),
+    minimum_interval_seconds=whole_seconds(_SERVICE.sensor_interval),
     default_status=DefaultSensorStatus.RUNNING,
     description="Finds asset objects that lack a proof and starts runs for"
     " what is due.",
@@ -135,7 +133,7 @@ def _found(store: Inbox, api: PlatformApi, settings: Settings) -> _Intake:
         cursor.value,
         now=now,
         pace=_pace(settings),
-        in_time=_deadline(settings.service.tick_budget),
+        in_time=deadline(settings.service.tick_budget),
     )
     with store.transaction() as conn:
         new = store.record(conn, [asset_proof_item(o) for o in seen.found])
@@ -167,8 +165,3 @@ def _pace(settings: Settings) -> Pace:
         look_back=flow.look_back,
         reconcile=flow.reconcile_interval,
     )
-
-
-def _deadline(budget: timedelta) -> Callable[[], bool]:
-    end = time.monotonic() + budget.total_seconds()
-    return lambda: time.monotonic() < end

@@ -1,7 +1,6 @@
 """The sensors: messages in, runs out; and, slowly, what was lost or left."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -31,9 +30,11 @@ from moderate.flows.matrix_profile.wiring import launcher_of, source_of
 from moderate.flows.ticks import (
     Patience,
     Stopwatch,
+    deadline,
     requests,
     settle,
     told,
+    whole_seconds,
 )
 from moderate.inbox.cursors import advance_cursor, read_cursor
 from moderate.inbox.database import InboxUnavailableError, server_now
@@ -60,19 +61,10 @@ _SERVICE = process_settings().service
 _FLOW = process_settings().matrix_profile
 
 
-def _interval(span: timedelta) -> int:
-    return max(1, round(span.total_seconds()))
-
-
-def _deadline(budget: timedelta) -> Callable[[], bool]:
-    end = time.monotonic() + budget.total_seconds()
-    return lambda: time.monotonic() < end
-
-
 @sensor(
     name="matrix_profile_messages_sensor",
     jobs=[matrix_profile_job, platform_job_results_job],
-    minimum_interval_seconds=_interval(_SERVICE.sensor_interval),
+    minimum_interval_seconds=whole_seconds(_SERVICE.sensor_interval),
     default_status=DefaultSensorStatus.RUNNING,
     description="Takes job messages from RabbitMQ into the inbox and starts"
     " runs for what is due.",
@@ -134,7 +126,7 @@ def _intake(store: Inbox, rabbit: RabbitResource) -> _Intake:
             rabbit.client(),
             store,
             source_of(settings),
-            in_time=_deadline(settings.service.tick_budget),
+            in_time=deadline(settings.service.tick_budget),
         )
     except InboxUnavailableError:
         raise  # nothing else can be done without it either
@@ -149,7 +141,7 @@ def _intake(store: Inbox, rabbit: RabbitResource) -> _Intake:
 @sensor(
     name="matrix_profile_reconcile_sensor",
     jobs=[matrix_profile_job],
-    minimum_interval_seconds=_interval(_FLOW.reconcile_interval),
+    minimum_interval_seconds=whole_seconds(_FLOW.reconcile_interval),
     default_status=DefaultSensorStatus.RUNNING,
     description="Finds open jobs of the platform whose message was lost.",
 )
@@ -173,7 +165,7 @@ def matrix_profile_reconcile_sensor(
         now=now,
         grace=settings.matrix_profile.reconcile_grace,
         limit=JOBS_PER_WALK,
-        in_time=_deadline(settings.service.tick_budget),
+        in_time=deadline(settings.service.tick_budget),
     )
     with store.transaction() as conn:
         store.record(conn, found.lost)
@@ -192,7 +184,7 @@ def _is_known(store: Inbox, job: Job) -> bool:
 
 @sensor(
     name="matrix_profile_leftovers_sensor",
-    minimum_interval_seconds=_interval(LEFTOVERS_INTERVAL),
+    minimum_interval_seconds=whole_seconds(LEFTOVERS_INTERVAL),
     default_status=DefaultSensorStatus.RUNNING,
     description="Ends analyses whose item is over, and removes their traces.",
 )
@@ -208,7 +200,7 @@ def matrix_profile_leftovers_sensor(
         launcher_of(settings),
         inbox.open(),
         all_are_ours=settings.analyses.launcher is LauncherName.KUBERNETES,
-        in_time=_deadline(settings.service.tick_budget),
+        in_time=deadline(settings.service.tick_budget),
     )
     return SkipReason(
         f"ended {len(swept.ended)} analyses that nobody waits for;"

@@ -1,9 +1,8 @@
 """The sensor: users in, runs out."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
 from dagster import (
     AssetMaterialization,
@@ -20,9 +19,11 @@ from moderate.flows.platform_tasks.dids import USER_DID
 from moderate.flows.ticks import (
     Patience,
     Stopwatch,
+    deadline,
     requests,
     settle,
     told,
+    whole_seconds,
 )
 from moderate.flows.user_dids.assets import users_counted
 from moderate.flows.user_dids.discovery import discover
@@ -43,19 +44,10 @@ MAKERS = {USER_DID: user_did_request}
 _SERVICE = process_settings().service
 
 
-def _interval(span: timedelta) -> int:
-    return max(1, round(span.total_seconds()))
-
-
-def _deadline(budget: timedelta) -> Callable[[], bool]:
-    end = time.monotonic() + budget.total_seconds()
-    return lambda: time.monotonic() < end
-
-
 @sensor(
     name="keycloak_user_sensor",
     jobs=[propagate_new_user_to_trust_services_job],
-    minimum_interval_seconds=_interval(_SERVICE.sensor_interval),
+    minimum_interval_seconds=whole_seconds(_SERVICE.sensor_interval),
     default_status=DefaultSensorStatus.RUNNING,
     description="Finds new users in Keycloak and starts runs that see to"
     " their DIDs.",
@@ -127,7 +119,7 @@ def _intake(store: Inbox, keycloak: KeycloakResource) -> _Intake:
             client,
             store,
             rules_of(settings),
-            in_time=_deadline(settings.user_dids.sweep_budget),
+            in_time=deadline(settings.user_dids.sweep_budget),
         )
         counted = [users_counted(client.count_users())] if found.swept else []
     except InboxUnavailableError:

@@ -235,7 +235,7 @@ def test_a_tick_without_time_leaves_the_rest_to_the_next(
     with monkeypatch.context() as hurried:
         looks = iter([True, True])
         hurried.setattr(
-            sensor, "_deadline", lambda _: lambda: next(looks, False)
+            sensor, "deadline", lambda _: lambda: next(looks, False)
         )
         ticks.tick()
     assert len(ticks.found) == 80, "two pages that overlap"

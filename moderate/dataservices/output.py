@@ -1,8 +1,8 @@
 """Writing a table, piece by piece."""
 
-import io
 import re
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Self
@@ -20,7 +20,10 @@ _PLAIN_NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
 
 
 class Writer:
-    """Writes batches of one schema to a CSV or Parquet file."""
+    """Writes batches of one schema to a CSV or Parquet file.
+
+    One batch is written in a thread while the next is made.
+    """
 
     def __init__(
         self, file: BinaryIO, table: Table, schema: pa.Schema
@@ -28,6 +31,8 @@ class Writer:
         self._file = file
         self._dialect = table.dialect
         self._schema = schema
+        self._thread = ThreadPoolExecutor(1)
+        self._written: Future[None] | None = None
         self._parquet = (
             pq.ParquetWriter(file, schema)
             if table.format is Format.PARQUET
@@ -39,30 +44,39 @@ class Writer:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        with self._thread:
+            if kind is None:
+                self._await()
         if self._parquet:
             self._parquet.close()
 
     def write(self, batch: pa.RecordBatch) -> None:
-        """Write some rows.
+        """Write some rows; what goes wrong is raised by the next call.
 
         Args:
             batch: Columns in the schema's order; cast to its types.
         """
+        self._await()
+        self._written = self._thread.submit(self._write, batch)
+
+    def _await(self) -> None:
+        if self._written:
+            self._written.result()
+
+    def _write(self, batch: pa.RecordBatch) -> None:
         if self._parquet:
             self._parquet.write_batch(batch.cast(self._schema))
         elif batch.num_rows:
             self._csv(frame(batch), header=False)
 
     def _csv(self, rows: pl.DataFrame, *, header: bool) -> None:
-        text = io.BytesIO()
         rows.write_csv(
-            text,
+            self._file,
             include_header=header,
             separator=self._dialect.separator,
             line_terminator=self._dialect.newline,
         )
-        self._file.write(text.getbuffer())
 
 
 def frame(batch: pa.RecordBatch) -> pl.DataFrame:

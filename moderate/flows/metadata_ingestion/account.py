@@ -7,6 +7,7 @@ answer names has failed, whatever the framework says.
 """
 
 import logging
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -167,7 +168,8 @@ class Account:
 
     def _named_in(self, text: str) -> str | None:
         for fqn in self._parts:
-            if fqn in text:
+            # Not the beginning of another's name.
+            if re.search(rf"{re.escape(fqn)}(?![\w\"]|\.\S)", text):
                 return fqn
         for fqn, part in self._parts.items():
             short = fqn.rpartition(".")[2].strip('"')

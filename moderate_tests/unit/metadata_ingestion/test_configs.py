@@ -1,0 +1,124 @@
+"""The framework's models take what we make, and mean what we mean."""
+
+from dataclasses import replace
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from moderate.flows.metadata_ingestion import configs, prefixes
+from moderate.flows.metadata_ingestion.fqns import fqn_of
+from moderate.flows.metadata_ingestion.plan import TABLE, table
+from moderate.flows.metadata_ingestion.task import (
+    LakePlace,
+    Limits,
+    Logs,
+    PostgresPlace,
+    Server,
+    Task,
+)
+from moderate.inbox.metadata_sources import Flow, Part, Source, Step
+from moderate.settings import LogFormat
+
+PASSWORD = "p@ss:w/ö rd%41'\"$#?"
+A, B = table("sales", "a.b"), table("sales", "A.b")
+TASK = Task(
+    step=Step.METADATA,
+    source=Source(Flow.POSTGRES, "my db", "key", "platform-postgres-my-db"),
+    server=Server("https://h:1/api", SecretStr("token")),
+    place=PostgresPlace("h", 5432, "u", SecretStr(PASSWORD), "verify-full"),
+    limits=Limits(1, 1, 1000),
+    logs=Logs(LogFormat.JSON, "INFO"),
+    changed=(A,),
+)
+LAKE = replace(
+    TASK,
+    source=Source(Flow.DATALAKE, "raw/", "key", "lake"),
+    place=LakePlace("b", "http://h:2", "r", "id", SecretStr(PASSWORD)),
+    changed=(Part(TABLE, "raw/a.csv"),),
+)
+
+pytestmark = pytest.mark.usefixtures("framework")
+
+
+def test_a_narrowed_run_cleans_nothing_up() -> None:
+    pipeline = configs.workflow_config(TASK).source.sourceConfig.config
+    assert pipeline.markDeletedTables is False
+    assert pipeline.markDeletedStoredProcedures is False
+    assert pipeline.markDeletedSchemas is False
+    assert pipeline.markDeletedDatabases is False
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_the_servers_own_schemas_are_never_taken(*, whole: bool) -> None:
+    from metadata.utils.filters import filter_by_schema  # noqa: PLC0415
+
+    task = replace(TASK, whole=whole)
+    pipeline = configs.workflow_config(task).source.sourceConfig.config
+    service = f"{TASK.source.service}.{TASK.source.name}"
+    pattern = pipeline.schemaFilterPattern
+    assert not filter_by_schema(pattern, f"{service}.sales")
+    assert filter_by_schema(pattern, f"{service}.information_schema")
+
+
+def test_a_pattern_matches_its_names_and_no_other() -> None:
+    from metadata.utils.filters import filter_by_table  # noqa: PLC0415
+
+    pattern = configs.exactly([fqn_of(TASK, A)])
+    assert not filter_by_table(pattern, fqn_of(TASK, A))
+    assert filter_by_table(pattern, fqn_of(TASK, B))
+    assert filter_by_table(pattern, fqn_of(TASK, A) + "x")
+    assert filter_by_table(pattern, fqn_of(TASK, A).replace(".", "x"))
+    assert filter_by_table(configs.exactly([]), "anything")
+
+
+def test_a_password_of_any_characters_arrives() -> None:
+    connection = configs.workflow_config(TASK).source.serviceConnection
+    config = connection.root.config
+    assert config.authType.password.get_secret_value() == PASSWORD
+    assert PASSWORD not in repr(config)
+    lake = configs.workflow_config(LAKE).source.serviceConnection.root.config
+    keys = lake.configSource.securityConfig
+    assert keys.awsSecretAccessKey.get_secret_value() == PASSWORD
+    assert str(keys.endPointURL).startswith("http://h:2")
+    assert lake.prefix == "raw/"
+
+
+def test_the_profiler_takes_each_connection_for_what_it_is() -> None:
+    for task in (TASK, LAKE):
+        config = configs.workflow_config(replace(task, step=Step.PROFILE))
+        dumped = config.source.serviceConnection.root.config.model_dump(
+            exclude_unset=True
+        )
+        assert dumped["type"].value.lower() == config.source.type
+
+
+def test_a_wrong_field_fails() -> None:
+    task = replace(TASK, server=Server("no url", SecretStr("")))
+    with pytest.raises((ValidationError, ValueError)):
+        configs.workflow_config(
+            replace(
+                task,
+                place=replace(TASK.place, sslmode="no such mode"),
+            )
+        )
+
+
+def test_the_server_does_not_get_the_password_unless_asked_for() -> None:
+    assert configs.server_config(TASK).storeServiceConnection is False
+    asked = replace(TASK, store_connection=True)
+    assert configs.server_config(asked).storeServiceConnection is True
+
+
+def test_what_is_a_table_is_what_the_framework_takes_for_one() -> None:
+    from metadata.readers.dataframe.reader_factory import (  # noqa: PLC0415
+        SupportedTypes,
+    )
+
+    ends = {kind.value.lower() for kind in SupportedTypes}
+    assert set(prefixes.FORMATS) == ends
+
+
+def test_names_are_quoted_as_the_framework_quotes_them() -> None:
+    assert fqn_of(TASK, A) == ('platform-postgres-my-db.my db.sales."a.b"')
+    long = Part(TABLE, "raw/" + "x" * 300 + ".csv")
+    assert len(fqn_of(LAKE, long)) < 60

@@ -13,6 +13,7 @@ from rich.console import Group
 
 from moderate.local.demo import datasets
 from moderate.local.demo.matrix_profile import MatrixProfile
+from moderate.local.demo.metadata import Metadata
 from moderate.local.demo.part import Part, Say
 from moderate.local.demo.trust import EMULATOR, SETTINGS, Trust
 from moderate.local.reporting import Reporter
@@ -46,6 +47,7 @@ class Demo:
         self._parts: tuple[Part, ...] = (
             Trust(stack, say),
             datasets.Datasets(stack, say),
+            Metadata(stack, say),
             self.matrix_profile,
         )
 

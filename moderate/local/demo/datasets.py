@@ -9,9 +9,7 @@ import os
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import httpx
 from rich.markup import escape
 from rich.table import Table
 
@@ -19,12 +17,11 @@ from moderate.clients.platform_api import PlatformApi
 from moderate.flows.datasets.shelves import Shelves
 from moderate.flows.datasets.sources import DATASETS
 from moderate.local.demo.part import Say
+from moderate.local.demo.runs import Runs
 from moderate.local.realm import API_ACCOUNT
 from moderate.local.stack import Stack
 
 DATASET = DATASETS[0]
-TIMEOUT_SECONDS = 10.0
-ENDED = ("SUCCESS", "FAILURE", "CANCELED")
 PV_ANALYSIS = "v1.0_Data_T3.1_Dynamicanalysis_PVanalysis.csv"
 FILES: Mapping[str, str] = {
     f"T3.1-dynamic-analysis/PV/{PV_ANALYSIS}": (
@@ -36,22 +33,6 @@ FILES: Mapping[str, str] = {
     "T3.2-static-analysis/stock.csv": (
         "country,dwellings,heated_area_m2\nES,18500000,92.4\nIT,25700000,\n"
     ),
-}
-_LAUNCH = """
-mutation Launch($params: ExecutionParams!) {
-  launchRun(executionParams: $params) {
-    __typename
-    ... on LaunchRunSuccess { run { runId } }
-    ... on PythonError { message }
-  }
-}
-"""
-_STATUS = """
-query Status($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }
-"""
-_SELECTOR = {
-    "jobName": f"{DATASET.name}_job",
-    "repositoryName": "__repository__",
 }
 _AUTHOR = {
     "GIT_AUTHOR_NAME": "demo",
@@ -83,22 +64,14 @@ class Datasets:
     def __init__(self, stack: Stack, say: Say) -> None:
         self._stack = stack
         self._say = say
+        self._runs = Runs(stack.webserver.url)
         self._run = ""
         self._status = ""
 
     def begin(self) -> None:
         """Make the repository, and start the job."""
         _commit(_repository(self._stack.root))
-        location = self._location()
-        params = {
-            "selector": _SELECTOR | {"repositoryLocationName": location},
-            "runConfigData": {},
-        }
-        launched = self._ask(_LAUNCH, params=params)["launchRun"]
-        if "run" not in launched:
-            msg = f"the dataset's job did not start: {launched}"
-            raise RuntimeError(msg)
-        self._run = launched["run"]["runId"]
+        self._run = self._runs.launch(f"{DATASET.name}_job")
         self._say(
             f"  {len(FILES)} CSV files are committed to a Git repository; the"
             f" job of {DATASET.name} is started"
@@ -106,11 +79,9 @@ class Datasets:
 
     def look(self) -> bool:
         """Say when the run is over."""
-        if not self._status:
-            status = self._ask(_STATUS, id=self._run)["runOrError"]["status"]
-            if status in ENDED:
-                self._status = status
-                self._say(f"  the job of {DATASET.name}: {status.lower()}")
+        if not self._status and (status := self._runs.ended(self._run)):
+            self._status = status
+            self._say(f"  the job of {DATASET.name}: {status.lower()}")
         return bool(self._status)
 
     def table(self) -> Table:
@@ -139,21 +110,6 @@ class Datasets:
             shelves = Shelves(api, url, DATASET)
             shelves.look()
         return shelves
-
-    def _location(self) -> str:
-        query = "{ workspaceOrError { ... on Workspace { locationEntries"
-        found = self._ask(f"{query} {{ name }} }} }} }}")
-        (entry,) = found["workspaceOrError"]["locationEntries"]
-        return str(entry["name"])
-
-    def _ask(self, query: str, **variables: Any) -> Any:
-        answer = httpx.post(
-            f"{self._stack.webserver.url}/graphql",
-            json={"query": query, "variables": variables},
-            timeout=TIMEOUT_SECONDS,
-            trust_env=False,
-        )
-        return answer.raise_for_status().json()["data"]
 
 
 def _repository(root: Path) -> Path:

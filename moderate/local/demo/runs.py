@@ -1,0 +1,69 @@
+"""Runs of jobs, asked for as a click in Dagster's UI asks for them."""
+
+from typing import Any
+
+import httpx
+
+TIMEOUT_SECONDS = 10.0
+ENDED = ("SUCCESS", "FAILURE", "CANCELED")
+_LAUNCH = """
+mutation Launch($params: ExecutionParams!) {
+  launchRun(executionParams: $params) {
+    __typename
+    ... on LaunchRunSuccess { run { runId } }
+    ... on PythonError { message }
+  }
+}
+"""
+_STATUS = """
+query Status($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }
+"""
+
+
+class Runs:
+    """The runs of a stack.
+
+    Args:
+        url: Of Dagster's webserver.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def launch(self, job: str) -> str:
+        """Start a job, and return its run's id.
+
+        Raises:
+            RuntimeError: It did not start.
+        """
+        selector = {
+            "jobName": job,
+            "repositoryName": "__repository__",
+            "repositoryLocationName": self._location(),
+        }
+        params = {"selector": selector, "runConfigData": {}}
+        launched = self._ask(_LAUNCH, params=params)["launchRun"]
+        if "run" not in launched:
+            msg = f"{job} did not start: {launched}"
+            raise RuntimeError(msg)
+        return str(launched["run"]["runId"])
+
+    def ended(self, run_id: str) -> str | None:
+        """Return how a run ended; ``None``: it has not."""
+        status = self._ask(_STATUS, id=run_id)["runOrError"]["status"]
+        return status if status in ENDED else None
+
+    def _location(self) -> str:
+        query = "{ workspaceOrError { ... on Workspace { locationEntries"
+        found = self._ask(f"{query} {{ name }} }} }} }}")
+        (entry,) = found["workspaceOrError"]["locationEntries"]
+        return str(entry["name"])
+
+    def _ask(self, query: str, **variables: Any) -> Any:
+        answer = httpx.post(
+            f"{self._url}/graphql",
+            json={"query": query, "variables": variables},
+            timeout=TIMEOUT_SECONDS,
+            trust_env=False,
+        )
+        return answer.raise_for_status().json()["data"]

@@ -8,12 +8,13 @@ from enum import StrEnum
 
 import httpx
 
+from moderate.connections import storage_client
 from moderate.errors import ModerateError
 from moderate.inbox.database import Conn, server_now
 from moderate.inbox.migrate import MEND, schema_version
 from moderate.inbox.model import Kind
 from moderate.redaction import Redactor
-from moderate.settings import GROUPS, Settings
+from moderate.settings import GROUPS, S3Settings, Settings
 from moderate.watch.numbers import (
     BROKER_FLOW,
     Numbers,
@@ -38,6 +39,9 @@ ADVICE = {
     " `helm-values/manifests`, and check ANALYSIS_LAUNCHER",
 }
 GROUP_OF = {"rabbitmq": "rabbit"}
+PROBE_KEY = ".moderate-doctor"
+"""An object that is written and removed at once."""
+
 LOOKS_MISSED = 5
 LEAST_LATE_SECONDS = 60.0
 HTTP_RESOLUTION = timedelta(seconds=1)
@@ -76,6 +80,8 @@ def examine(settings: Settings, kinds: Iterable[Kind]) -> Iterator[Finding]:
     yield from _peers(settings, numbers)
     if settings.postgres:
         yield from _inbox(settings)
+    if settings.s3 and not _problem_of(numbers, "s3"):
+        yield _outputs_bucket(settings, settings.s3)
     if settings.rabbit and settings.flow(BROKER_FLOW).is_on:
         yield from _queues(numbers)
     yield from _ticks(settings, numbers)
@@ -103,6 +109,23 @@ def _peers(settings: Settings, numbers: Numbers) -> Iterator[Finding]:
         named = f", version {version}" if version else ""
         found = f"answers and knows us, {peer.seconds:.2f} s{named}"
         yield Finding(check, Grade.OK, found)
+
+
+def _problem_of(numbers: Numbers, peer: str) -> str:
+    return "".join(p.problem for p in numbers.peers if p.peer == peer)
+
+
+def _outputs_bucket(settings: Settings, s3: S3Settings) -> Finding:
+    """Write a small object where reports go, and remove it."""
+    storage = storage_client(s3)
+    check = f"bucket {s3.outputs_bucket}"
+    try:
+        storage.put(s3.outputs_bucket, PROBE_KEY, b"doctor", "text/plain")
+        storage.delete(s3.outputs_bucket, PROBE_KEY)
+    except ModerateError as error:
+        said = Redactor(settings.secrets()).redact(str(error))
+        return Finding(check, Grade.FAULT, said, _advice("s3"))
+    return Finding(check, Grade.OK, "the key may write and delete")
 
 
 def _or_unknown(ask: Callable[[], str]) -> str:

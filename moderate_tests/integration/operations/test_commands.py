@@ -24,6 +24,7 @@ from moderate.cli import cli
 from moderate.flows.operations.observing import operations_sensor
 from moderate.kinds import all_kinds
 from moderate.local.ports import free_port
+from moderate.local.services.s3 import S3
 from moderate.watch.prometheus import ServiceCollector
 from moderate_tests.integration.flows.platform import environment
 from moderate_tests.integration.operations.conftest import (
@@ -321,3 +322,17 @@ def test_the_command_line_and_the_sidecar_do_without_dagster() -> None:
         "sys.exit('dagster' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_bucket_that_can_not_be_written_is_a_fault(
+    watched: Watched, s3: S3
+) -> None:
+    given = dict(s3.client_environment())
+    name = f"bucket {given['S3_JOB_OUTPUTS_BUCKET_NAME']}"
+    with environment(given):
+        found = findings()
+        assert found["peer s3"]["grade"] == "ok"
+        assert found[name]["grade"] == "ok"
+    with environment({**given, "S3_JOB_OUTPUTS_BUCKET_NAME": "nowhere"}):
+        found = findings()
+    assert found["bucket nowhere"]["grade"] == "fault"

@@ -29,6 +29,8 @@ from moderate.dagster_storage import let_go
 USED_BY_A_RUN = (
     "dagster._core.execution.compute_logs",
     "dagster._core.storage.local_compute_log_manager",
+    "dagster._core.utility_ops",
+    "dagster._core.workspace.autodiscovery",
 )
 """Modules that a run imports late, and that no rehearsal does."""
 

@@ -8,6 +8,7 @@ a person does who clicks so in Dagster. Prints what became of it.
 import os
 import signal
 import sys
+from typing import Any
 
 from dagster import (
     DagsterInstance,
@@ -19,7 +20,7 @@ from dagster import (
 )
 
 from moderate.definitions import build_defs
-from moderate.flows.metadata_ingestion.ingestion import Ingestion
+from moderate.flows.metadata_ingestion.ingestion import Ingestion, Report
 
 NEVER = -1
 
@@ -32,14 +33,14 @@ def kill_after(steps: int) -> None:
     perform = Ingestion.perform
     left = steps
 
-    def counted(self, source, step, workshop):
+    def counted(self: Ingestion, *arguments: Any) -> Report:
         nonlocal left
         if left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
         left -= 1
-        return perform(self, source, step, workshop)
+        return perform(self, *arguments)
 
-    Ingestion.perform = counted
+    setattr(Ingestion, "perform", counted)  # noqa: B010
 
 
 def main(kill: int, again: str | None) -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from moderate.flows.metadata_ingestion.task import Outcome, Task
 from moderate.flows.metadata_ingestion.workshop import Workshop
 from moderate.local.ports import free_port
 from moderate.settings import process_settings
@@ -115,7 +116,7 @@ def test_a_database_that_drops_while_it_is_read_fails_alone(
     kept = world.database("kept", "CREATE TABLE a (id int)")
     carry_out = Workshop.carry_out
 
-    def dropping(self, task):
+    def dropping(self: Workshop, task: Task) -> Outcome:
         if task.source.name == lost and lost in world.created:
             world.drop(lost)
         return carry_out(self, task)
@@ -193,7 +194,7 @@ def test_a_step_over_its_memory_fails_alone_and_says_so(
     name = world.database("shop", "CREATE TABLE a (id int)")
     carry_out = Workshop.carry_out
 
-    def tight(self, task):
+    def tight(self: Workshop, task: Task) -> Outcome:
         limits = replace(task.limits, memory=100 * 1024 * 1024)
         return carry_out(self, replace(task, limits=limits))
 

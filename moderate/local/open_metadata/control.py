@@ -5,14 +5,16 @@ Offered below ``/_emulator``, with the page at ``/``, when
 on one machine only.
 """
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Query
 from starlette.responses import HTMLResponse
 
 from moderate.local.open_metadata.faults import Faults
 from moderate.local.open_metadata.kinds import KINDS
 from moderate.local.open_metadata.ledger import Ledger
 from moderate.local.open_metadata.overview import Overview, overview
-from moderate.local.open_metadata.page import render
+from moderate.local.open_metadata.page import render, render_table
 from moderate.local.open_metadata.state import ServerDep
 
 router = APIRouter()
@@ -67,3 +69,15 @@ async def page(server: ServerDep, service: str | None = None) -> HTMLResponse:
     """Show what arrived, to a person."""
     found = overview(server.store, KINDS, service)
     return HTMLResponse(render(found, server.ledger.read(calls=False)))
+
+
+@router.get("/table")
+async def table_page(
+    server: ServerDep, number: Annotated[str, Query(alias="id")]
+) -> HTMLResponse:
+    """Show a table, stored procedure or container to a person.
+
+    Raises:
+        ApiError: There is none with that id.
+    """
+    return HTMLResponse(render_table(server.store.any_by_id(number)))

@@ -143,11 +143,12 @@ def _folder(folder: Entity) -> Folder:
         full_name=folder.full_name,
         deleted=folder.deleted,
         updated_at=folder.updated_at,
-        leaves=[_leaf(each) for each in _sorted(leaves)],
+        leaves=[describe(each) for each in _sorted(leaves)],
     )
 
 
-def _leaf(leaf: Entity) -> Leaf:
+def describe(leaf: Entity) -> Leaf:
+    """Describe a table, a stored procedure, or a container."""
     return Leaf(
         id=leaf.id,
         kind=leaf.kind.name,

@@ -100,6 +100,16 @@ class Store:
             return found
         raise not_found(kind.name, number)
 
+    def any_by_id(self, number: str) -> Entity:
+        """Return what has the id ``number``, of whatever kind.
+
+        Raises:
+            ApiError: There is none.
+        """
+        if found := self._by_id.get(number):
+            return found
+        raise not_found("entity", number)
+
     def locate(self, kind: Kind, body: Json) -> tuple[Entity | None, str]:
         """Return the parent and the full name of a valid create request.
 

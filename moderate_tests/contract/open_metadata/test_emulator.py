@@ -1,5 +1,6 @@
 """What the emulator has and a real server does not: faults, ledger, page."""
 
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -190,11 +191,12 @@ def test_a_profile_that_is_none_is_refused(empty: Peer) -> None:
     assert answer.status_code == 400
 
 
-def test_the_page_shows_what_arrived_and_escapes_it(
+def test_the_pages_show_what_arrived_and_escape_it(
     empty: Peer, client: httpx.Client
 ) -> None:
     schema = empty.schema()
-    empty.put(BULK, [table("<script>alert(1)</script>", schema)])
+    row = table("<script>alert(1)</script>", schema, "<b>a</b>")
+    empty.put(BULK, [row | {"description": "<i>what</i>"}])
     gone = empty.put("tables", table("gone", schema))
     empty.delete(f"tables/{gone['id']}")
 
@@ -204,6 +206,11 @@ def test_the_page_shows_what_arrived_and_escapes_it(
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page.text
     assert "<script>" not in page.text
     assert "1 deleted" in page.text
+    (path,) = re.findall(r'href="(/table[^"]*)">&lt;script', page.text)
+    details = client.get(path).text
+    assert "&lt;b&gt;a&lt;/b&gt;" in details
+    assert "&lt;i&gt;what&lt;/i&gt;" in details
+    assert client.get("/table?id=nope").status_code == 404
 
 
 def test_no_secret_is_shown(empty: Peer, client: httpx.Client) -> None:

@@ -9,6 +9,7 @@ import gc
 import importlib
 import warnings
 from contextlib import suppress
+from typing import Any
 
 MODULES = (
     "moderate.flows.metadata_ingestion.child",
@@ -40,16 +41,46 @@ MODULES = (
 )
 
 
+MODELS = (
+    "api.data.createDatabase.CreateDatabaseRequest",
+    "api.data.createDatabaseSchema.CreateDatabaseSchemaRequest",
+    "api.data.createStoredProcedure.CreateStoredProcedureRequest",
+    "api.data.createTable.CreateTableRequest",
+    "api.data.createTableProfile.CreateTableProfileRequest",
+    "entity.data.database.Database",
+    "entity.data.databaseSchema.DatabaseSchema",
+    "entity.data.storedProcedure.StoredProcedure",
+    "entity.data.table.Table",
+    (
+        "entity.services.connections.testConnectionDefinition"
+        ".TestConnectionDefinition"
+    ),
+    "entity.services.databaseService.DatabaseService",
+    "metadataIngestion.workflow.OpenMetadataWorkflowConfig",
+    "type.bulkOperationResult.BulkOperationResult",
+)
+"""Generated models; pydantic completes each when it is first used."""
+
+
 def warm_up() -> None:
-    """Import everything."""
+    """Import everything, and complete the models that every workflow uses."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for name in MODULES:
             with suppress(ImportError):
                 importlib.import_module(name)
+        for name in MODELS:
+            with suppress(ImportError, AttributeError):
+                _model(name).model_rebuild(force=False)
     # The collector would otherwise write to memory that all share.
     gc.collect()
     gc.freeze()
+
+
+def _model(name: str) -> Any:
+    module, _, cls = name.rpartition(".")
+    generated = importlib.import_module(f"metadata.generated.schema.{module}")
+    return getattr(generated, cls)
 
 
 warm_up()

@@ -47,8 +47,11 @@ def empty_bucket(s3: S3) -> None:
         Bucket=ASSETS_BUCKET
     )
     for page in pages:
-        for each in page.get("Contents", []):
-            client.delete_object(Bucket=ASSETS_BUCKET, Key=each["Key"])
+        if found := page.get("Contents", []):
+            client.delete_objects(
+                Bucket=ASSETS_BUCKET,
+                Delete={"Objects": [{"Key": each["Key"]} for each in found]},
+            )
 
 
 @pytest.fixture

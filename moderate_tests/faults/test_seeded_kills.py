@@ -54,22 +54,23 @@ def test_random_kills_lose_nothing_and_double_nothing(
         failpoints.disarm()
         load.wait_until_over(within=SETTLE_SECONDS)
         wait_until_over(live, chaos.jobs, within=SETTLE_SECONDS)
-    found = Verdict(
-        seed=seed,
-        kills=chaos.kills,
-        balance=balance(live, chaos.jobs),
-        states=states_of(live, chaos.jobs),
-        trust=load.balance(),
-        seconds=time.monotonic() - begun,
-        commit=commit(),
-    )
-    pytestconfig.stash.setdefault(VERDICTS, []).append(found)
-    if os.environ.get("FAULTS_WRITE"):
-        found.write()
-    assert found.balance.is_even, f"{found.balance!r}\n{live.explain()}"
-    assert found.trust.is_even, f"{found.trust!r}\n{live.explain()}"
-    assert found.states == {State.DONE: len(chaos.jobs)}
-    live.until(
-        lambda: all(run.is_over for run in live.ui.runs()),
-        "Dagster counts no dead run as at work",
-    )
+        found = Verdict(
+            seed=seed,
+            kills=chaos.kills,
+            balance=balance(live, chaos.jobs),
+            states=states_of(live, chaos.jobs),
+            trust=load.balance(),
+            seconds=time.monotonic() - begun,
+            commit=commit(),
+        )
+        pytestconfig.stash.setdefault(VERDICTS, []).append(found)
+        if os.environ.get("FAULTS_WRITE"):
+            found.write()
+        assert found.balance.is_even, f"{found.balance!r}\n{live.explain()}"
+        assert found.trust.is_even, f"{found.trust!r}\n{live.explain()}"
+        assert found.states == {State.DONE: len(chaos.jobs)}
+        # Ticks tell Dagster: the sensors must still be on.
+        live.until(
+            lambda: all(run.is_over for run in live.ui.runs()),
+            "Dagster counts no dead run as at work",
+        )

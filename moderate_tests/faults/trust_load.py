@@ -107,8 +107,10 @@ class TrustLoad:
             self._seed(f"{prefix}-nobodys", None)
         try:
             self._import(names)
-        except KeycloakError:
-            self._admin = None  # its login may be worth nothing any more
+        except (KeycloakError, KeyError, TypeError, ValueError):
+            # Its login may be worth nothing any more; and the library takes
+            # answers of a server that is starting apart without looking.
+            self._admin = None
 
     def _seed(self, prefix: str, owner: str | None) -> None:
         url = f"{self.live.stack.platform_api.url}/_emulator/seed"

@@ -35,6 +35,10 @@ class Proxy:
         """Forward nothing more, and let the connections stand."""
         self._flowing.clear()
 
+    def resume(self) -> None:
+        """Forward again."""
+        self._flowing.set()
+
     def limit(self, count: int, then: Callable[[], None]) -> None:
         """Let so many bytes of the clients go by, then do that once."""
         self._left, self._at_limit = count, then

@@ -5,6 +5,8 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +21,7 @@ from moderate.inbox.dataset_objects import DatasetObjects
 from moderate.local.services.platform_api import PlatformApi
 from moderate.resources import inbox_address
 from moderate.settings import process_settings
-from moderate_tests.integration.clients.proxy import proxied
+from moderate_tests.integration.clients.proxy import Proxy, proxied
 from moderate_tests.integration.flows.datasets.world import SMALL, World
 from moderate_tests.integration.flows.platform import environment
 
@@ -92,23 +94,54 @@ def room_for(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
 def test_an_upload_that_is_cut_off_is_tried_again(
     world: World, platform_api: PlatformApi
 ) -> None:
-    """At 90% of it: the platform has nothing, or all of it, once."""
+    """The platform has nothing of it, or all of it, once."""
+    size = commit_large(world)
+    with behind_proxy(world, platform_api) as (there, proxy):
+        proxy.limit(int(0.9 * size), proxy.cut)
+        ran = there.run()
+        assert proxy.is_spent.is_set()
+    assert ran.is_green, ran.why
+    assert there.series() == ["a-csv", "a-parquet"]
+    assert ran.platform("uploaded") + ran.platform("found there") == 2
+
+
+def test_a_kill_in_the_middle_of_an_upload_leaves_no_object(
+    world: World, platform_api: PlatformApi
+) -> None:
+    size = commit_large(world)
+    with behind_proxy(world, platform_api) as (there, proxy):
+        proxy.limit(size // 4, proxy.hold)
+        with started(there, "nowhere") as process:
+            assert proxy.is_spent.wait(120)
+            process.kill()
+        proxy.resume()
+        assert there.objects() == []
+        assert there.run().is_green
+        assert there.series() == ["a-csv", "a-parquet"]
+        assert there.left() == []
+
+
+def commit_large(world: World) -> int:
+    """Commit a file that takes a while to go up; return its bytes."""
     chance = random.Random(1)
     rows = [f"{n},{chance.random()}" for n in range(50_000)]
-    world.origin.commit({"data/a.csv": "\n".join(["n,a", *rows, ""])})
+    content = "\n".join(["n,a", *rows, ""])
+    world.origin.commit({"data/a.csv": content})
+    return len(content)
+
+
+@contextmanager
+def behind_proxy(
+    world: World, platform_api: PlatformApi
+) -> Iterator[tuple[World, Proxy]]:
+    """Put a proxy between us and the platform."""
     url = urlsplit(platform_api.url)
     assert url.hostname
     assert url.port
     with proxied(url.hostname, url.port) as proxy:
         through = f"http://127.0.0.1:{proxy.port}"
-        proxied_world = replace(world, api_url=through)
-        proxy.limit(int(0.9 * sum(map(len, rows))), proxy.cut)
         with environment({"API_BASE_URL": through}):
-            ran = proxied_world.run()
-        assert proxy.is_spent.is_set()
-    assert ran.is_green, ran.why
-    assert proxied_world.series() == ["a-csv", "a-parquet"]
-    assert ran.platform("uploaded") + ran.platform("found there") == 2
+            yield replace(world, api_url=through), proxy
 
 
 def test_where_nothing_may_be_removed_a_continuation_begins(
@@ -177,7 +210,7 @@ def die(*_, **__):
 
 if sys.argv[1] == "upload":
     DatasetObjects.remember = die
-else:
+elif sys.argv[1] == "conversion":
     publish.Publisher.publish = die
 
 from dagster import DagsterInstance, materialize
@@ -195,20 +228,24 @@ materialize(
 """
 
 
+def started(world: World, when: str) -> "subprocess.Popen[bytes]":
+    """Begin a run in a process of its own, which dies somewhere."""
+    arguments = [when, world.dataset.name, world.origin.url]
+    return subprocess.Popen(
+        [sys.executable, "-c", KILLED, *arguments],
+        cwd=Path(__file__).parents[4],
+        stderr=subprocess.DEVNULL,
+    )
+
+
 @pytest.mark.parametrize("when", ["upload", "conversion"])
 def test_a_kill_loses_nothing_and_doubles_nothing(
     world: World, when: str
 ) -> None:
     """Between an upload and our memory of it, or before the first one."""
     world.origin.commit({"data/a.csv": SMALL, "data/b.csv": "a\n1\n"})
-    arguments = [when, world.dataset.name, world.origin.url]
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, *arguments],
-        cwd=Path(__file__).parents[4],
-        check=False,
-        capture_output=True,
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    with started(world, when) as process:
+        assert process.wait(120) == -signal.SIGKILL
     assert len(world.objects()) == (1 if when == "upload" else 0)
     assert len(world.left()) == 1
     ran = world.run()

@@ -12,14 +12,20 @@ from uuid import uuid4
 
 import pytest
 import yaml
-from dagster import DagsterInstance
+from dagster import DagsterInstance, build_op_context
 
+from moderate.clients.errors import CredentialsRejected
 from moderate.definitions import build_defs
-from moderate.flows.data_services.leftovers import LEFT_BEHIND
+from moderate.flows.data_services.leftovers import (
+    LEFT_BEHIND,
+    part_of,
+    remove_leftovers,
+)
 from moderate.local.services.s3 import ASSETS_BUCKET, S3
 from moderate_tests.integration.clients.proxy import Proxy, proxied
 from moderate_tests.integration.data_services.conftest import metadata_of
 
+EXAMPLE = "data_processing_job"
 MIB = 1024 * 1024
 ROWS = 40_000
 BIG = "n,text\n" + "".join(f"{n},{'x' * 1000}\n" for n in range(ROWS))
@@ -163,3 +169,29 @@ def _names(storage: Any, prefix: str) -> set[str]:
     objects = storage.list_objects_v2(**where).get("Contents", [])
     uploads = storage.list_multipart_uploads(**where).get("Uploads", [])
     return {each["Key"] for each in (*objects, *uploads)}
+
+
+def test_a_bucket_that_we_may_not_list_fails_nothing() -> None:
+    """The output is there already: to look for more is a courtesy."""
+
+    def refused() -> set[str]:
+        msg = "S3: list moderate/out.csv.: 403 AccessDenied"
+        raise CredentialsRejected(msg)
+
+    with build_op_context() as context:
+        remove_leftovers(context, "out.csv", refused, lambda _: None)
+
+
+def test_only_parts_of_the_same_output_are_removed(
+    instance: DagsterInstance,
+) -> None:
+    run = instance.create_run_for_job(build_defs().resolve_job_def(EXAMPLE))
+    instance.report_run_failed(run)
+    mine = part_of("out.csv", run.run_id)
+    others = {part_of("out.csv.bak", run.run_id), "out.csv", f"x{mine}"}
+    removed: list[str] = []
+    with build_op_context(instance=instance) as context:
+        remove_leftovers(
+            context, "out.csv", lambda: {mine, *others}, removed.append
+        )
+    assert removed == [mine]

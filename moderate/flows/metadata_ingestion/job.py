@@ -307,8 +307,11 @@ def _told_plainly() -> Iterator[None]:
         yield
     except ModerateError as error:
         raise _failure(str(error)) from None
-    except OSError as error:
-        raise _failure(f"{type(error).__name__}: {error}") from None
+    except Failure:
+        raise
+    except Exception as error:  # noqa: BLE001 - told, redacted
+        # Dagster would keep its text, and its causes', as they are.
+        raise _failure(redactor().redact_exception(error)) from None
 
 
 def _failure(

@@ -42,6 +42,9 @@ def status(as_json: bool) -> None:  # noqa: FBT001  # click's way
     else:
         console = Console()
         console.print(_flows_table(numbers))
+        for flow in numbers.flows:
+            if not flow.is_on:
+                console.print(plain(flow.why_off))
         console.print(_peers_table(numbers.peers))
         if (since := numbers.seconds_since_tick) is not None:
             said = f"daemon and code server were at work {since:.0f} s ago"
@@ -63,9 +66,9 @@ def facts(numbers: Numbers) -> dict[str, object]:
 def _flows_table(numbers: Numbers) -> Table:
     table = Table("flow", "state", *NUMBERS, title="Flows")
     for flow in numbers.flows:
-        state = "on" if flow.is_on else flow.why_off
+        state = "on" if flow.is_on else "off"
         known = flow.has_items and not numbers.inbox_problem
-        table.add_row(flow.flow, plain(state), *_cells(flow, known=known))
+        table.add_row(flow.flow, state, *_cells(flow, known=known))
     return table
 
 

@@ -98,7 +98,8 @@ class Numbers:
             numbers of items are 0 then, and mean nothing.
         seconds_since_tick: How long ago the operations sensor looked last, so
             that daemon and code server were at work; ``None``: never.
-        schema_found: Version of the inbox's schema; 0: not known.
+        schema_found: Version of the inbox's schema, 0 before it is made;
+            ``None``: not known.
         schema_wanted: Version that this release needs.
         seconds: How long the look took.
         probes: What the peers' numbers were made of.
@@ -108,7 +109,7 @@ class Numbers:
     peers: tuple[PeerNumbers, ...]
     inbox_problem: str
     seconds_since_tick: float | None
-    schema_found: int
+    schema_found: int | None
     schema_wanted: int
     seconds: float
     probes: tuple[Probe, ...] = field(default=(), repr=False)
@@ -124,7 +125,7 @@ class _Inbox:
     """What the inbox says, or why it says nothing."""
 
     problem: str
-    schema: int = 0
+    schema: int | None = None
     seconds_since_tick: float | None = None
     measures: Sequence[KindMeasures] = ()
     rates: Mapping[str, float] = field(default_factory=dict)

@@ -139,14 +139,15 @@ def _of_service(numbers: Numbers) -> Iterator[Metric]:
             "Whether the inbox can be read.",
             not numbers.inbox_problem,
         ),
-        (
-            "moderate_schema_current",
-            "Whether the inbox's schema is the one of this release.",
-            numbers.is_schema_current,
-        ),
         ("moderate_look_seconds", "How long a look took.", numbers.seconds),
     ):
         yield GaugeMetricFamily(name, text, value=float(value))
+    if numbers.schema_found is not None:
+        yield GaugeMetricFamily(
+            "moderate_schema_current",
+            "Whether the inbox's schema is the one of this release.",
+            value=float(numbers.is_schema_current),
+        )
     if numbers.seconds_since_tick is not None:
         yield GaugeMetricFamily(
             "moderate_seconds_since_tick",

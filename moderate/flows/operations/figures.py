@@ -167,7 +167,7 @@ def verdicts(numbers: Numbers, oldest_due: timedelta) -> Iterator[Verdict]:
         not numbers.inbox_problem,
         numbers.inbox_problem or "the inbox's database answers",
     )
-    if numbers.schema_found:
+    if numbers.schema_found is not None:
         yield Verdict(
             INBOX,
             SCHEMA_CURRENT,
@@ -260,7 +260,7 @@ def inbox_point(numbers: Numbers) -> Metadata:
     """Return the inbox's point."""
     return {
         "state": MetadataValue.text(numbers.inbox_problem or "well"),
-        "schema": MetadataValue.int(numbers.schema_found),
+        "schema": MetadataValue.int(numbers.schema_found or 0),
         "look (seconds)": _decimal(numbers.seconds),
     }
 

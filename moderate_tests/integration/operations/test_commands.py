@@ -153,6 +153,27 @@ def test_an_old_schema_is_a_fault_that_names_the_command(
     assert "moderate inbox migrate" in found["advice"]
 
 
+def test_a_schema_that_is_stale_is_told_apart_from_an_inbox_that_is_away(
+    watched: Watched,
+) -> None:
+    """The alert on the one would never fire, otherwise."""
+    watched.sql("DELETE FROM schema_version")
+    assert gauge(watched, "moderate_schema_current") == 0
+    with environment({"POSTGRES_PORT": str(free_port())}):
+        assert gauge(watched, "moderate_schema_current") is None
+        assert gauge(watched, "moderate_inbox_up") == 0
+
+
+def gauge(watched: Watched, name: str) -> float | None:
+    found = [
+        sample.value
+        for family in collector(watched).collect()
+        for sample in family.samples
+        if sample.name == name
+    ]
+    return found[0] if found else None
+
+
 def test_a_role_that_may_not_write_is_a_fault_that_names_the_tables(
     watched: Watched,
 ) -> None:

@@ -27,6 +27,7 @@ METRIC = re.compile(r"\bmoderate_[a-z_]+")
 # Metrics that are only told of an inbox that can be read.
 OF_ITEMS = {
     "moderate_items",
+    "moderate_schema_current",
     "moderate_seconds_since_tick",
     "moderate_oldest_due_seconds",
     "moderate_done_last_hour",

@@ -1,0 +1,1 @@
+"""The fast path: real Postgres, real workers, runs that do little."""

@@ -39,9 +39,11 @@ async def read_object(request: Request) -> dict[str, Any]:
     raise ApiError(400, "Cannot deserialize value from Array value")
 
 
-async def read_rows(request: Request) -> list[dict[str, Any]]:
+async def read_rows(
+    request: Request, content_type: str = JSON
+) -> list[dict[str, Any]]:
     """Read a JSON array of objects; see ``read_json``."""
-    body = await read_json(request)
+    body = await read_json(request, content_type)
     if isinstance(body, list) and all(isinstance(row, dict) for row in body):
         return body
     raise ApiError(

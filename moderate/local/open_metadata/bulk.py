@@ -106,18 +106,18 @@ def _failure(kind: Kind, row: Json, error: ApiError) -> Json:
     request = {**row, "domains": [], "dataProducts": []}
     if kind is TABLE:
         request["columns"] = [
-            _column(each, prepared=prepared) for each in row["columns"]
+            _column(each, prepared=prepared)
+            for each in row.get("columns") or ()
         ]
     return {"request": request, "message": message, "status": status}
 
 
 def _column(column: Json, *, prepared: bool) -> Json:
     """A column as it is sent back."""
-    (full,) = incoming.columns([column], "")
-    left_out = {"fullyQualifiedName"}
     if not prepared:
-        left_out |= {"dataTypeDisplay"} - column.keys()
-    return {key: full[key] for key in full.keys() - left_out}
+        return {**column, "tags": [], "children": []}
+    (full,) = incoming.columns([column], "")
+    return {key: full[key] for key in full.keys() - {"fullyQualifiedName"}}
 
 
 def _result(passed: list[Json], failed: list[Json]) -> Json:

@@ -3,7 +3,7 @@
 ``import metadata`` loads the whole framework: 4 to 16 seconds of CPU. Its
 generated models need nothing of it but pydantic, so in this process the
 package ``metadata`` is an empty one that only knows its folder; that takes
-0.4 seconds. Nothing here may be imported in a process that runs a workflow.
+0.4 seconds. So ``load`` must not be called in a process that runs a workflow.
 """
 
 import importlib

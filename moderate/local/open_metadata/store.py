@@ -9,8 +9,9 @@ import jsonpatch
 
 from moderate.local.open_metadata import changes, incoming, names
 from moderate.local.open_metadata.entity import Entity, View, now_ms
-from moderate.local.open_metadata.errors import ApiError, not_found
+from moderate.local.open_metadata.errors import ApiError, not_found, validate
 from moderate.local.open_metadata.kinds import PARENTS, Kind
+from moderate.local.open_metadata.models import load
 
 Json = dict[str, Any]
 # A patch of these changes nothing, as at the server.
@@ -154,7 +155,7 @@ class Store:
         merged = incoming.merge(found, sent, override=override)
         return found, self._change(found, merged)
 
-    def patch(self, entity: Entity, operations: Any) -> Change:
+    def patch(self, entity: Entity, operations: list[Json]) -> Change:
         """Apply a JSON patch (RFC 6902).
 
         Raises:
@@ -170,6 +171,7 @@ class Store:
         ) as error:
             # Not recorded.
             raise ApiError(400, f"Invalid JSON patch: {error}") from error
+        validate(after, load(kind.entity_model))
         changed = {
             key: copy.deepcopy(value)
             for key, value in after.items()
@@ -205,8 +207,14 @@ class Store:
         return Change.SOFT_DELETED
 
     def restore(self, entity: Entity) -> None:
-        """Bring a deleted entity back."""
-        self._mark(entity, deleted=False)
+        """Bring a deleted entity back, with all that lies in it.
+
+        Not recorded; so in the server's published source, which does not
+        ask whether that had been deleted with it or before.
+        """
+        for each in (entity, *entity.descendants()):
+            if each.deleted:
+                self._mark(each, deleted=False)
 
     def touch(self, entity: Entity) -> None:
         """Note that something beside the entity's document changed."""

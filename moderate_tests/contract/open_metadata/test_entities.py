@@ -68,6 +68,18 @@ def test_a_bulk_request_that_fails_as_a_whole_is_answered_with_200(
     assert result["failedRequest"][0]["message"] == "[name must not be null]"
 
 
+def test_a_row_without_columns_fails_alone(peer: Peer) -> None:
+    schema = peer.schema()
+    empty = {"name": "e", "databaseSchema": schema}
+
+    result = peer.put(BULK, [empty, table("t", schema)])
+
+    assert result["status"] == "partialSuccess"
+    assert (
+        result["failedRequest"][0]["message"] == "[columns must not be null]"
+    )
+
+
 @pytest.mark.parametrize(
     "name", ["raw/people.csv", "with space ü", "a.b.c", "100%"]
 )
@@ -127,6 +139,26 @@ def test_a_bot_leaves_the_words_that_are_there(peer: Peer) -> None:
     assert replaced == "third"
 
 
+@pytest.mark.parametrize(
+    "operation",
+    [
+        {"op": "add", "path": "/nope/1/2", "value": 1},
+        {"op": "add", "path": "/columns", "value": [{"name": "a"}]},
+        {"op": "nope", "path": "/description"},
+    ],
+)
+def test_a_patch_that_makes_no_sense_changes_nothing(
+    peer: Peer, operation: dict[str, object]
+) -> None:
+    made = peer.put("tables", table("t", peer.schema()))
+
+    answer = peer.patch(f"tables/{made['id']}", [operation])
+
+    assert 400 <= answer.status_code <= 500
+    after = peer.get(f"tables/{made['id']}").json()
+    assert after["version"] == made["version"]
+
+
 def test_a_foreign_key_is_patched_in(peer: Peer) -> None:
     schema = peer.schema()
     peer.put(BULK, [table("t", schema), table("u", schema)])
@@ -175,6 +207,21 @@ def test_what_was_deleted_softly_comes_back_when_it_is_sent(
     found = peer.named("tables", f"{schema}.t")
     assert found.status_code == 200
     assert found.json()["id"] == made["id"]
+
+
+def test_what_lies_in_it_comes_back_with_it(peer: Peer) -> None:
+    schema = peer.schema()
+    peer.put(BULK, [table("t", schema)])
+    database, _, _ = schema.rpartition(".")
+    service, _, _ = database.rpartition(".")
+    whole = peer.named("databases", database).json()
+    peer.delete(f"databases/{whole['id']}", recursive="true")
+    gone = peer.named("tables", f"{schema}.t").status_code
+
+    peer.put("databases", {"name": "shop", "service": service})
+
+    assert gone == 404
+    assert peer.named("tables", f"{schema}.t").status_code == 200
 
 
 def test_deleting_for_good_takes_along_what_lies_within(peer: Peer) -> None:

@@ -175,7 +175,7 @@ def _whole(server: Server, entity: Entity, change: Change) -> Response:
 
 
 async def _patch(server: Server, request: Request, entity: Entity) -> Response:
-    operations = await bodies.read_json(request, bodies.JSON_PATCH)
+    operations = await bodies.read_rows(request, bodies.JSON_PATCH)
     wanted = request.headers.get("if-match")
     if wanted and wanted.replace("--gzip", "") != _etag(entity):
         raise ApiError(

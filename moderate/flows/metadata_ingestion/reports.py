@@ -101,6 +101,13 @@ def of_step(report: Report) -> Metadata:
     }
 
 
+def of_adopted(adopted: Sequence[Report]) -> MetadataValue:
+    """Return what says which steps were done in place of others."""
+    return MetadataValue.md(
+        _list([f"{each.step} of {each.source.name!r}" for each in adopted])
+    )
+
+
 def failure(report: Report) -> str:
     """Return what a step says that is not a success."""
     lines = [f"{report.step} of {report.source.name!r} failed"]

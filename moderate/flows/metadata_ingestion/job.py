@@ -327,7 +327,8 @@ def _adopt(context: OpExecutionContext, session: Session) -> list[Report]:
 
 
 def _only(context: OpExecutionContext) -> list[str]:
-    ops: Mapping[str, Any] = context.run_config.get("ops", {})
+    config: Any = context.run_config
+    ops = config.get("ops", {})
     configs = [ops[name].get("config", {}) for name in ops]
     return [name for config in configs for name in config.get("only", [])]
 

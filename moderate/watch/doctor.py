@@ -84,7 +84,8 @@ def examine(settings: Settings, kinds: Iterable[Kind]) -> Iterator[Finding]:
         yield _outputs_bucket(settings, settings.s3)
     if settings.rabbit and settings.flow(BROKER_FLOW).is_on:
         yield from _queues(numbers)
-    yield from _ticks(settings, numbers)
+    if not numbers.inbox_problem:
+        yield from _ticks(settings, numbers)
     yield from _http_clocks(settings)
 
 
@@ -151,7 +152,10 @@ def _inbox(settings: Settings) -> Iterator[Finding]:
             lacking = _lacking_rights(conn) if found else ()
     except ModerateError as error:
         yield Finding(
-            "inbox", Grade.FAULT, redact(str(error)), f"run `{MEND}`"
+            "inbox",
+            Grade.FAULT,
+            redact(str(error)),
+            f"see that Postgres runs; `{MEND}` makes the database",
         )
         return
     yield _schema(found)

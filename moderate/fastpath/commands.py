@@ -14,6 +14,7 @@ from moderate.fastpath.intake import Feeder, Intake, run_all
 from moderate.fastpath.submitting import submitter
 from moderate.fastpath.worker import STALE, Options, Worker
 from moderate.flows.asset_proofs import sensor as asset_proofs
+from moderate.flows.matrix_profile import results
 from moderate.flows.matrix_profile import sensor as matrix_profile
 from moderate.flows.matrix_profile.intake import follow_messages
 from moderate.flows.matrix_profile.kinds import FLOW as MATRIX_PROFILE
@@ -80,7 +81,13 @@ def take_in(target: WorkspaceLoadTarget, alive_file: Path | None) -> None:
         submitter(instance, target) as submits,
     ):
         intake = Intake(
-            inbox, instance, submits, _makers(settings), _sign(alive_file)
+            inbox,
+            instance,
+            submits,
+            _makers(settings),
+            _sign(alive_file),
+            # The run of an analysis tells its result itself if it can.
+            patient={results.KIND},
         )
         _end_on_signal(intake.end)
         run_all(intake, _feeders(settings, inbox, intake))

@@ -22,7 +22,7 @@ import selectors
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 
 from dagster import DagsterInstance
@@ -35,8 +35,8 @@ from moderate.inbox.model import Dispatch
 from moderate.inbox.store import Inbox
 from moderate.inbox.warm_runs import DUE, Listener, WarmRuns
 
-LOOK = timedelta(seconds=10)
-"""How often it looks without being told."""
+LOOK = timedelta(seconds=5)
+"""How often it looks without being told, and at what can wait."""
 
 PAUSE = timedelta(seconds=1)
 """After something that it needs could not be reached."""
@@ -56,6 +56,8 @@ class Intake:
         submitter: Creates and launches runs.
         makers: For each kind, what makes the run request of a batch.
         give_sign: Called every two seconds or so while all is well.
+        patient: Kinds that are dispatched now and then only: the run that
+            makes such an item mostly does it itself, in the next moment.
     """
 
     def __init__(
@@ -65,12 +67,15 @@ class Intake:
         submitter: Submitter,
         makers: Mapping[str, RunRequestOf],
         give_sign: Callable[[], None],
+        patient: Collection[str] = (),
     ) -> None:
         self._inbox = inbox
         self._instance = instance
         self._submitter = submitter
         self._makers = makers
         self._give_sign = give_sign
+        self._prompt = [kind for kind in makers if kind not in patient]
+        self._next_patient = 0.0
         self._runs = WarmRuns(inbox.where)
         self._listener = Listener(inbox.where, DUE)
         self._submitted: dict[str, None] = {}
@@ -137,7 +142,7 @@ class Intake:
 
     def _look(self) -> None:
         """Dispatch, submit, and find out when to look again."""
-        self._inbox.dispatch(self._makers)
+        self._inbox.dispatch(self._kinds_in_turn())
         went = [
             self._submit(each) for each in self._inbox.unbound(self._makers)
         ]
@@ -145,6 +150,12 @@ class Intake:
         until_due = self._runs.next_due(list(self._makers)) or longest
         wait = min(longest, until_due).total_seconds()
         self._next_look = time.monotonic() + wait
+
+    def _kinds_in_turn(self) -> Collection[str]:
+        if time.monotonic() < self._next_patient:
+            return self._prompt
+        self._next_patient = time.monotonic() + LOOK.total_seconds()
+        return list(self._makers)
 
     def _submit(self, dispatch: Dispatch) -> bool:
         """Submit the run of a batch; ``False``: look at it again soon."""

@@ -18,6 +18,7 @@ next look of anybody goes on.
 """
 
 import logging
+import select
 import selectors
 import socket
 import threading
@@ -82,13 +83,14 @@ class Intake:
         self._wake, self._waker = socket.socketpair()
         for end in (self._wake, self._waker):
             end.settimeout(0)
-        self._over = threading.Event()
+        # No lock: a signal's handler sets it, in the midst of anything.
+        self._is_over = False
         self._next_look = self._next_settle = 0.0
 
     @property
     def is_over(self) -> bool:
         """Whether it was told to end."""
-        return self._over.is_set()
+        return self._is_over
 
     def news(self) -> None:
         """Say that there is something to look at; from any thread."""
@@ -99,7 +101,7 @@ class Intake:
 
     def end(self) -> None:
         """Have it end; from any thread, or a signal's handler."""
-        self._over.set()
+        self._is_over = True
         self.news()
 
     def run(self) -> None:
@@ -110,7 +112,7 @@ class Intake:
                 self._turn(is_told=is_told)
             except TemporaryError as error:
                 _log.warning("%s", error)
-                self._over.wait(PAUSE.total_seconds())
+                self._pause()
                 is_told = True
             else:
                 is_told = self._sleep()
@@ -126,6 +128,9 @@ class Intake:
         if any(key.fileobj is self._wake for key, _ in ready):
             self._wake.recv(1024)
         return bool(ready)
+
+    def _pause(self) -> None:
+        select.select([self._wake], [], [], PAUSE.total_seconds())
 
     def _turn(self, *, is_told: bool) -> None:
         """Do all that there is to do."""

@@ -24,6 +24,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 
 from dagster import DagsterInstance
@@ -130,6 +131,8 @@ class Intake:
         return bool(ready)
 
     def _pause(self) -> None:
+        with suppress(BlockingIOError):
+            self._wake.recv(1024)  # old news must not cut it short
         select.select([self._wake], [], [], PAUSE.total_seconds())
 
     def _turn(self, *, is_told: bool) -> None:

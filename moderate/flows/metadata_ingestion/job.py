@@ -53,7 +53,6 @@ from moderate.settings import MetadataExecutor, process_settings
 
 Looked = Output[None] | DynamicOutput[None]
 
-OWNERS = ["team:moderate"]
 FOUND = "found"
 LOOK = "look"
 FIND_OUT = {
@@ -164,7 +163,6 @@ def _executor() -> ExecutorDefinition:
 
 @job(
     executor_def=_executor(),
-    owners=OWNERS,
     tags={tags.FLOW: "postgres_ingestion", **tags.NO_RUN_RETRIES},
 )
 def postgres_ingestion_job() -> None:
@@ -178,7 +176,6 @@ def postgres_ingestion_job() -> None:
 
 @job(
     executor_def=_executor(),
-    owners=OWNERS,
     tags={tags.FLOW: "datalake_ingestion", **tags.NO_RUN_RETRIES},
 )
 def datalake_ingestion_job() -> None:

@@ -1,7 +1,6 @@
 """The sensor: objects without a proof in, runs out."""
 
 import time
-from dataclasses import dataclass
 
 from dagster import (
     DefaultSensorStatus,
@@ -25,15 +24,8 @@ from moderate.flows.asset_proofs.kinds import (
 )
 from moderate.flows.asset_proofs.plan import CURSOR, Pace, Position, look
 from moderate.flows.platform_tasks.dids import USER_DID, own_did_item
-from moderate.flows.ticks import (
-    Patience,
-    Stopwatch,
-    deadline,
-    requests,
-    settle,
-    told,
-    whole_seconds,
-)
+from moderate.flows.sensing import Intake, tick
+from moderate.flows.ticks import deadline, whole_seconds
 from moderate.inbox.cursors import advance_cursor, read_cursor
 from moderate.inbox.database import InboxUnavailableError, server_now
 from moderate.inbox.store import Inbox
@@ -73,44 +65,15 @@ def platform_api_asset_object_sensor(
     if not flow.is_on:
         return SkipReason(flow.why_off())
     store = inbox.open()
-    watch = Stopwatch()
-    intake = _intake(store, platform_api.client(), settings)
-    watch.lap("intake")
-    settled = settle(
+    return tick(
+        context,
         store,
-        context.instance,
-        list(MAKERS),
-        Patience(
-            settings.service.heartbeat_timeout,
-            settings.service.dispatch_grace,
-        ),
-    )
-    watch.lap("settling")
-    wanted = requests(store, MAKERS, age=settings.fast_path.left_to_it)
-    watch.lap("requests")
-    said = told(intake.said, settled, wanted, watch)
-    if intake.trouble and not wanted:
-        # Nothing else to say: the tick itself shows that reading failed.
-        raise intake.trouble
-    if intake.is_news or settled.freed:
-        # Dagster keeps a file for each tick that logs: not for idle ones.
-        context.log.info(said)
-    return SensorResult(
-        run_requests=wanted,
-        skip_reason=None if wanted else SkipReason(said),
+        lambda: _intake(store, platform_api.client(), settings),
+        MAKERS,
     )
 
 
-@dataclass(frozen=True)
-class _Intake:
-    """What a tick found at the platform, or why it found nothing."""
-
-    said: str
-    is_news: bool = True
-    trouble: TemporaryError | None = None
-
-
-def _intake(store: Inbox, api: PlatformApi, settings: Settings) -> _Intake:
+def _intake(store: Inbox, api: PlatformApi, settings: Settings) -> Intake:
     """Find objects; an API that is down must not stop what is due."""
     try:
         return _found(store, api, settings)
@@ -119,10 +82,10 @@ def _intake(store: Inbox, api: PlatformApi, settings: Settings) -> _Intake:
     except TemporaryError as error:
         # The cause is a peer, named in the text; a traceback adds nothing.
         trouble = TemporaryError(redactor().redact(str(error)))
-        return _Intake(f"no objects read: {trouble}", trouble=trouble)
+        return Intake(f"no objects read: {trouble}", trouble=trouble)
 
 
-def _found(store: Inbox, api: PlatformApi, settings: Settings) -> _Intake:
+def _found(store: Inbox, api: PlatformApi, settings: Settings) -> Intake:
     begun = time.monotonic()
     with store.transaction() as conn:
         cursor = read_cursor(conn, CURSOR, Position())
@@ -140,7 +103,7 @@ def _found(store: Inbox, api: PlatformApi, settings: Settings) -> _Intake:
         if seen.position != cursor.value:
             advance_cursor(conn, cursor, seen.position)
     seconds = time.monotonic() - begun
-    return _Intake(
+    return Intake(
         f"read {len(seen.found)} objects without a proof, new {len(new)},"
         f" known {len(seen.found) - len(new)}; {seen.calls} calls in"
         f" {seconds:.3f} s",

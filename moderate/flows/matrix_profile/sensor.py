@@ -1,7 +1,6 @@
 """The sensors: messages in, runs out; and, slowly, what was lost or left."""
 
 import time
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
@@ -27,15 +26,8 @@ from moderate.flows.matrix_profile.job import (
 from moderate.flows.matrix_profile.kinds import FLOW
 from moderate.flows.matrix_profile.leftovers import end_leftovers
 from moderate.flows.matrix_profile.wiring import launcher_of, source_of
-from moderate.flows.ticks import (
-    Patience,
-    Stopwatch,
-    deadline,
-    requests,
-    settle,
-    told,
-    whole_seconds,
-)
+from moderate.flows.sensing import Intake, tick
+from moderate.flows.ticks import deadline, whole_seconds
 from moderate.inbox.cursors import advance_cursor, read_cursor
 from moderate.inbox.database import InboxUnavailableError, server_now
 from moderate.inbox.store import Inbox
@@ -80,44 +72,10 @@ def matrix_profile_messages_sensor(
     if not flow.is_on:
         return SkipReason(flow.why_off())
     store = inbox.open()
-    watch = Stopwatch()
-    intake = _intake(store, rabbit)
-    watch.lap("intake")
-    settled = settle(
-        store,
-        context.instance,
-        list(MAKERS),
-        Patience(
-            settings.service.heartbeat_timeout,
-            settings.service.dispatch_grace,
-        ),
-    )
-    watch.lap("settling")
-    wanted = requests(store, MAKERS, age=settings.fast_path.left_to_it)
-    watch.lap("requests")
-    said = told(intake.said, settled, wanted, watch)
-    if intake.trouble and not wanted:
-        # Nothing else to say: the tick itself shows that reading failed.
-        raise intake.trouble
-    if intake.is_news or settled.freed or settled.cancelled:
-        # Dagster keeps a file for each tick that logs: not for idle ones.
-        context.log.info(said)
-    return SensorResult(
-        run_requests=wanted,
-        skip_reason=None if wanted else SkipReason(said),
-    )
+    return tick(context, store, lambda: _intake(store, rabbit), MAKERS)
 
 
-@dataclass(frozen=True)
-class _Intake:
-    """What a tick got from the broker, or why it got nothing."""
-
-    said: str
-    is_news: bool = True
-    trouble: TemporaryError | None = None
-
-
-def _intake(store: Inbox, rabbit: RabbitResource) -> _Intake:
+def _intake(store: Inbox, rabbit: RabbitResource) -> Intake:
     """Take messages; a broker that is down must not stop what is due."""
     settings = process_settings()
     begun = time.monotonic()
@@ -133,9 +91,9 @@ def _intake(store: Inbox, rabbit: RabbitResource) -> _Intake:
     except TemporaryError as error:
         # The cause is a peer, named in the text; a traceback adds nothing.
         trouble = TemporaryError(redactor().redact(str(error)))
-        return _Intake(f"no messages taken: {trouble}", trouble=trouble)
+        return Intake(f"no messages taken: {trouble}", trouble=trouble)
     seconds = timedelta(seconds=time.monotonic() - begun)
-    return _Intake(describe(taken, seconds), is_news=taken.read > 0)
+    return Intake(describe(taken, seconds), is_news=taken.read > 0)
 
 
 @sensor(

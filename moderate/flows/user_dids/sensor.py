@@ -1,11 +1,8 @@
 """The sensor: users in, runs out."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 from dagster import (
-    AssetMaterialization,
     DefaultSensorStatus,
     ResourceParam,
     SensorEvaluationContext,
@@ -16,15 +13,8 @@ from dagster import (
 
 from moderate.errors import ModerateError, PermanentError, TemporaryError
 from moderate.flows.platform_tasks.dids import USER_DID
-from moderate.flows.ticks import (
-    Patience,
-    Stopwatch,
-    deadline,
-    requests,
-    settle,
-    told,
-    whole_seconds,
-)
+from moderate.flows.sensing import Intake, tick
+from moderate.flows.ticks import deadline, whole_seconds
 from moderate.flows.user_dids.assets import users_counted
 from moderate.flows.user_dids.discovery import discover
 from moderate.flows.user_dids.job import (
@@ -63,53 +53,14 @@ def keycloak_user_sensor(
     if not (settings.postgres and settings.platform_api):
         return SkipReason(flow.why_off())
     store = inbox.open()
-    watch = Stopwatch()
-    intake = (
-        _intake(store, keycloak)
-        if flow.is_on
-        # Our own account's item is worked on all the same.
-        else _Intake(
-            f"no users are looked for: {flow.why_off()}", is_news=False
-        )
-    )
-    watch.lap("intake")
-    settled = settle(
-        store,
-        context.instance,
-        list(MAKERS),
-        Patience(
-            settings.service.heartbeat_timeout,
-            settings.service.dispatch_grace,
-        ),
-    )
-    watch.lap("settling")
-    wanted = requests(store, MAKERS, age=settings.fast_path.left_to_it)
-    watch.lap("requests")
-    said = told(intake.said, settled, wanted, watch)
-    if intake.trouble and not wanted:
-        # Nothing else to say: the tick itself shows that looking failed.
-        raise intake.trouble
-    if intake.is_news or settled.freed or settled.cancelled:
-        # Dagster keeps a file for each tick that logs: not for idle ones.
-        context.log.info(said)
-    return SensorResult(
-        run_requests=wanted,
-        skip_reason=None if wanted else SkipReason(said),
-        asset_events=intake.counted,
-    )
+    if flow.is_on:
+        return tick(context, store, lambda: _intake(store, keycloak), MAKERS)
+    # Our own account's item is worked on all the same.
+    off = Intake(f"no users are looked for: {flow.why_off()}", is_news=False)
+    return tick(context, store, lambda: off, MAKERS)
 
 
-@dataclass(frozen=True)
-class _Intake:
-    """What a tick learnt from Keycloak, or why it learnt nothing."""
-
-    said: str
-    is_news: bool = True
-    trouble: ModerateError | None = None
-    counted: Sequence[AssetMaterialization] = ()
-
-
-def _intake(store: Inbox, keycloak: KeycloakResource) -> _Intake:
+def _intake(store: Inbox, keycloak: KeycloakResource) -> Intake:
     """Look for users; what is due must not wait for it."""
     settings = process_settings()
     begun = time.monotonic()
@@ -125,14 +76,14 @@ def _intake(store: Inbox, keycloak: KeycloakResource) -> _Intake:
     except InboxUnavailableError:
         raise  # nothing else can be done without it either
     except CursorMovedError:
-        return _Intake("another tick reads the users")
+        return Intake("another tick reads the users")
     except ModerateError as error:
         # The cause is in the text; a traceback adds nothing.
         text = redactor().redact(str(error))
         for_good = isinstance(error, PermanentError)
         trouble = PermanentError(text) if for_good else TemporaryError(text)
-        return _Intake(f"no users found: {text}", trouble=trouble)
-    return _Intake(
+        return Intake(f"no users found: {text}", trouble=trouble)
+    return Intake(
         f"{found} in {time.monotonic() - begun:.3f} s",
         is_news=found.new > 0 or found.swept or found.place is not None,
         counted=counted,

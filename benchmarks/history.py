@@ -1,6 +1,7 @@
 """Whether a tick and a look cost more when a million items are over."""
 
 import secrets
+import shutil
 import statistics
 import tempfile
 import time
@@ -37,19 +38,19 @@ INSERT INTO work_item (kind, key, payload, state, dispatch, created_at,
 SELECT %(kind)s, 'past-' || n,
        CASE WHEN n %% 2 = 0 THEN '{}'::jsonb
             ELSE jsonb_build_object('username', 'past-' || n) END,
-       'done', 1, then, then, CASE WHEN n %% 2 = 0 THEN then END
+       'done', 1, moment, moment, CASE WHEN n %% 2 = 0 THEN moment END
   FROM generate_series(1, %(past)s) AS n,
        LATERAL (SELECT clock_timestamp() - interval '60 days' * n / %(past)s
-                    - interval '61 minutes' AS then) AS times;
+                    - interval '61 minutes' AS moment) AS times;
 """
 FILL_LEASES = """
 INSERT INTO batch (kind, state, run_key, run_id, created_at, closed_at,
                    closed_why)
-SELECT %(kind)s, 'closed', 'past:' || n, gen_random_uuid()::text, then, then,
-       'finished'
+SELECT %(kind)s, 'closed', 'past:' || n, gen_random_uuid()::text, moment,
+       moment, 'finished'
   FROM generate_series(1, %(past)s / 25) AS n,
        LATERAL (SELECT clock_timestamp()
-                    - interval '60 days' * n / (%(past)s / 25) AS then) AS t
+                    - interval '60 days' * n / (%(past)s / 25) AS moment) AS t
 """
 
 
@@ -66,6 +67,7 @@ def inbox() -> Iterator[Inbox]:
         migrate(where)
         yield Inbox(where, [Kind(KIND, batch_size=25, slots=4)])
         pool_of(where).close()
+    shutil.rmtree(folder)
 
 
 def fill(store: Inbox) -> float:

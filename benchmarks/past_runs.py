@@ -1,6 +1,7 @@
 """Whether a tick costs more when Dagster remembers many runs."""
 
 import secrets
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -35,13 +36,13 @@ made AS (
                       run_body, create_timestamp, update_timestamp,
                       start_time, end_time)
     SELECT fresh.id, snapshot_id, pipeline_name, mode, status,
-           replace(run_body, run_id, fresh.id), then, then,
-           extract(epoch FROM then), extract(epoch FROM then) + 5
+           replace(run_body, run_id, fresh.id), moment, moment,
+           extract(epoch FROM moment), extract(epoch FROM moment) + 5
       FROM model, generate_series(1, %(past)s) AS n,
            LATERAL (SELECT gen_random_uuid()::text AS id,
                            (now() AT TIME ZONE 'UTC')
                            - interval '60 days' * n / %(past)s
-                           - interval '1 day' AS then, n AS same) AS fresh
+                           - interval '1 day' AS moment) AS fresh
     RETURNING run_id
 ), tagged AS (SELECT run_id, row_number() OVER () AS n FROM made)
 INSERT INTO run_tags (run_id, key, value)
@@ -94,7 +95,9 @@ def measure() -> Sequence[Row]:
         }
         overrides = {"storage": {"custom": storage}}
         with instance_for_test(overrides=overrides) as instance:
-            return _measured(instance, server.url("dagster"))
+            rows = _measured(instance, server.url("dagster"))
+    shutil.rmtree(folder)
+    return rows
 
 
 def _measured(instance: DagsterInstance, url: str) -> Sequence[Row]:

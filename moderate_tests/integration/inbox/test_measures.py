@@ -28,11 +28,11 @@ pytestmark = pytest.mark.services
 
 PAST = """
 INSERT INTO work_item (kind, key, state, finished_at, dropped_at)
-SELECT 'job', 'past-' || n, 'done', then,
+SELECT 'job', 'past-' || n, 'done', moment,
        CASE WHEN n %% 2 = 0 THEN clock_timestamp() END
   FROM generate_series(1, 20000) AS n,
        LATERAL (SELECT clock_timestamp() - interval '2 hours'
-                    - interval '1 s' * n AS then) AS t
+                    - interval '1 s' * n AS moment) AS t
 """
 
 

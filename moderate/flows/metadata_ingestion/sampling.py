@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 CHUNK_ROWS = 5_000
+PAGE_BYTES = 256 * 1024
+"""Of each column of a Parquet file that are held at a time."""
+
 MOST_CELLS = 2_000_000
 """Of a sample: some 100 to 200 MB where they are text."""
 
@@ -64,7 +67,17 @@ def _part(frame: "DataFrame", share: float) -> "DataFrame":
 def bound_chunks() -> None:
     """Let the framework read objects in small pieces."""
     from metadata.readers.dataframe import dsv, parquet
+    from pyarrow import parquet as pyarrow_parquet
 
+    class Streamed(pyarrow_parquet.ParquetFile):  # type: ignore[misc]
+        """Reads pages as they are needed, not a whole group of rows."""
+
+        def __init__(self, source: Any, **options: Any) -> None:
+            super().__init__(
+                source, pre_buffer=False, buffer_size=PAGE_BYTES, **options
+            )
+
+    pyarrow_parquet.ParquetFile = Streamed
     dsv.CHUNKSIZE = CHUNK_ROWS
     reader = parquet.ParquetDataFrameReader
     read = reader._read_parquet_in_batches
@@ -75,6 +88,15 @@ def bound_chunks() -> None:
             return iter([file.read().to_pandas()])
         return iter(read(self, file, batch_size=CHUNK_ROWS))
 
+    connect = reader._build_s3fs_filesystem
+
+    def without_cache(self: Any) -> Any:
+        # It would fetch 50 MB for each page of each column.
+        storage = connect(self)
+        storage.default_cache_type = "none"
+        return storage
+
+    reader._build_s3fs_filesystem = without_cache
     reader._read_parquet_in_batches = in_small_batches
     reader._should_use_chunking = lambda *_: True
 

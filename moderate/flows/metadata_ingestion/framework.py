@@ -69,6 +69,7 @@ def _bring_profiles(task: Task, account: Account) -> None:
     sampling.bound_chunks()
     sampling.bound_samples(task.limits.sample_rows)
     _profile_only(list(account.expected))
+    _count_what_was_never_estimated()
     workflow = ProfilerWorkflow(workflow_config(task))
     _attribute(workflow.steps[0], account)
     if task.sample_data:
@@ -227,6 +228,24 @@ def _profile_only(wanted: list[str]) -> None:
 
     DatabaseFetcherStrategy._get_table_entities = tables
     DatabaseFetcherStrategy._seed_table_total = lambda *_: None
+
+
+def _count_what_was_never_estimated() -> None:
+    """Let rows be counted where the server's estimate of them is -1."""
+    from metadata.profiler.orm.functions.table_metric_computer import (
+        BaseTableMetricComputer,
+        PostgresTableMetricComputer,
+    )
+
+    estimate = PostgresTableMetricComputer.compute
+
+    def compute(computer: Any) -> Any:
+        found = estimate(computer)
+        if found is not None and (found.rowCount or 0) < 0:
+            return BaseTableMetricComputer.compute(computer)
+        return found
+
+    PostgresTableMetricComputer.compute = compute
 
 
 def _attribute(processor: Any, account: Account) -> None:

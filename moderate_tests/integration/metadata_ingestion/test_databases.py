@@ -25,6 +25,9 @@ def test_a_database_arrives_with_its_profiles_and_then_is_unchanged(
     customers = world.table(f"{service}.{name}.sales.customers")
     assert customers["description"] == "who buys"
     assert run.profile(name)["written"] == 2
+    # Nobody has analysed the table yet.
+    profile = world.profile(f"{service}.{name}.sales.customers")
+    assert profile["rowCount"] == 50
     again = world.ingest()
     assert again.success
     assert again.steps() == []

@@ -29,8 +29,17 @@ UP_SECONDS = 150
 DOWN_SECONDS = 60
 
 
-def moderate_local(*arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+class Command(subprocess.Popen[str]):
+    """A process that does not outlive a test that fails."""
+
+    def __exit__(self, *raised: object) -> None:
+        if raised[0] is not None:
+            self.kill()
+        super().__exit__(*raised)
+
+
+def moderate_local(*arguments: str) -> Command:
+    return Command(
         [sys.executable, "-m", "moderate.local", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -39,14 +48,14 @@ def moderate_local(*arguments: str) -> subprocess.Popen[str]:
 
 
 @contextmanager
-def ended(process: subprocess.Popen[str]) -> Iterator[str]:
+def ended(process: Command) -> Iterator[str]:
     """What a command has printed until its end."""
     with process:
         text, _ = process.communicate(timeout=DOWN_SECONDS)
     yield text
 
 
-def read_until(process: subprocess.Popen[str], sign: str) -> str:
+def read_until(process: Command, sign: str) -> str:
     """Read what a command prints up to a line that holds ``sign``."""
     lines = []
     assert process.stdout is not None
@@ -91,7 +100,9 @@ def test_up_serves_all_parts_and_leaves_nothing_after_ctrl_c(
         ]
         ui = served["dagster-webserver"]
         query = "{workspaceOrError{...on Workspace{locationEntries{name}}}}"
-        answer = httpx.post(f"{ui}/graphql", json={"query": query}).json()
+        answer = httpx.post(
+            f"{ui}/graphql", json={"query": query}, timeout=60
+        ).json()
         assert answer["data"]["workspaceOrError"]["locationEntries"]
 
         with ended(moderate_local("up", "--root", str(root))) as second:

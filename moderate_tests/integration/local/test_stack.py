@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 
 import httpx
 import psycopg
@@ -32,10 +33,15 @@ DOWN_SECONDS = 60
 class Command(subprocess.Popen[str]):
     """A process that does not outlive a test that fails."""
 
-    def __exit__(self, *raised: object) -> None:
-        if raised[0] is not None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is not None:
             self.kill()
-        super().__exit__(*raised)
+        super().__exit__(kind, error, trace)
 
 
 def moderate_local(*arguments: str) -> Command:

@@ -148,6 +148,10 @@ def _metadata_pipeline(task: Task) -> Any:
             markDeletedSchemas=False,
             markDeletedDatabases=False,
             overrideMetadata=False,
+            # The framework writes names into its query of policies as they
+            # are: with an apostrophe it fails.
+            includeTags=not any("'" in part.name for part in task.changed)
+            and "'" not in task.source.name,
             useFqnForFiltering=True,
             threads=1,
             **_narrowing(task),

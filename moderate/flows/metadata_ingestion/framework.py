@@ -7,7 +7,9 @@ are changed for good where it offers no other way to watch or to bound it.
 # ruff: noqa: SLF001 - the framework offers no other way to bound it
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
+from urllib.parse import quote
 
 from moderate.flows.metadata_ingestion import sampling
 from moderate.flows.metadata_ingestion.account import Account
@@ -42,6 +44,7 @@ def carry_out(task: Task) -> Outcome:
     """
     account = Account(task)
     _watch(account)
+    _spell_out_spaces()
     with account.listening():
         try:
             if task.gone or task.vanished:
@@ -198,6 +201,13 @@ def _watch(account: Account) -> None:
     REST._request = watched
     OpenMetadata._execute_bulk_operation = watched_bulk
     OpenMetadata.ingest_profile_data = watched_profile
+
+
+def _spell_out_spaces() -> None:
+    """Let passwords have spaces: of ``+`` SQLAlchemy makes none again."""
+    from metadata.ingestion.connections import builders
+
+    builders.quote_plus = partial(quote, safe="")
 
 
 def _is_absence(method: str, error: Exception) -> bool:

@@ -11,7 +11,7 @@ from moderate_tests.integration.metadata_ingestion.world import Run, World
 pytestmark = pytest.mark.services
 
 # Any character may be in one.
-PASSWORD = "p@ss:w/ rd%41'\"$#?"
+PASSWORD = "p@ss:w/ö rd%41'\"$#?"
 
 
 def _said(world: World, run: Run) -> str:

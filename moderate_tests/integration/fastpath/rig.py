@@ -30,6 +30,9 @@ from moderate_tests.integration.fastpath.jobs import EVENT, deed_job, work_job
 MODULE = "moderate_tests.integration.fastpath.jobs"
 ROOT = Path(__file__).parents[3]
 PATIENCE_SECONDS = 120.0
+NOTICED_SECONDS = 60.0
+"""The promise is 1 s for a run's process and 10 s for a worker; a very busy
+machine may need more, and only forgetting is a fault."""
 COMMAND = ("-c", "from moderate.cli import main; main()")
 
 INSTANCE = """
@@ -209,6 +212,13 @@ def python_origin(job: str) -> JobPythonOrigin:
         MODULE, "defs", str(ROOT)
     )
     return repository.get_reconstructable_job(job).get_python_origin()
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def descendants(pid: int) -> Sequence[psutil.Process]:

@@ -15,8 +15,6 @@ from moderate_tests.integration.fastpath.intake_process import STEPS
 from moderate_tests.integration.fastpath.jobs import EVENT, work_request
 from moderate_tests.integration.fastpath.rig import MODULE, Rig
 
-pytestmark = pytest.mark.full
-
 INTAKE = "moderate_tests.integration.fastpath.intake_process"
 SENSOR_SECONDS = 0.5
 PATIENCE_SECONDS = 120.0
@@ -86,7 +84,9 @@ def test_an_intake_that_is_killed_at_a_step_loses_nothing(
     "number",
     [
         30,
-        pytest.param(1000, marks=pytest.mark.timeout(1800)),
+        pytest.param(
+            1000, marks=[pytest.mark.full, pytest.mark.timeout(1800)]
+        ),
     ],
 )
 def test_two_intakes_and_a_sensor_do_each_event_once(

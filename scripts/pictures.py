@@ -7,19 +7,67 @@ import io
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import httpx
 from rich.console import Console, Group
 
 from moderate.local.demo import Demo, demo_stack
+from moderate.local.demo.runs import Runs
+from moderate.local.services.s3 import ASSETS_BUCKET
 from moderate.local.stack import Stack
 from moderate_tests.e2e.on_kubernetes import LARGE_SERIES, live_on_kubernetes
 
 FOLDER = Path(__file__).parent.parent / "docs" / "pictures"
 BROWSER_SECONDS = 90
-RUNS = """{ runsOrError(limit: 20) { ... on Runs { results {
+POLL_SECONDS = 0.5
+PEOPLE = "name,age,gender,disease\n" + "".join(
+    f"Person {n},{20 + n * 7 % 60},{'MF'[n % 2]},{['flu', 'gout'][n % 3 % 2]}\n"
+    for n in range(400)
+)
+"""A table to anonymise."""
+
+ANONYMISATION: Mapping[str, Any] = {
+    "read_csv_from_minio": {
+        "bucket_name": ASSETS_BUCKET,
+        "file_key": "people.csv",
+    },
+    "apply_k_anonymity": {
+        "ident": ["name"],
+        "sensitive_attributes": ["disease"],
+        "quasi_identifiers": ["gender", "age"],
+        "k": 4,
+        "supp_level": 0.05,
+        "generalisation_hierarchies": {
+            "gender": "simpl_gender",
+            "age": "simpl_age",
+        },
+    },
+    "write_csv_to_minio": {
+        "bucket_name": ASSETS_BUCKET,
+        "file_key": "people.k4.csv",
+    },
+}
+PAGES: Mapping[str, str] = {
+    "runs.png": "/runs",
+    "datasets.png": "/locations/{location}/asset-groups/datasets/lineage",
+    "dataset.png": "/assets/platform_asset_building_stock?view=overview",
+    "operations.png": "/assets/operations/matrix_profile?view=overview",
+}
+"""Pages of Dagster's UI, by the picture's name."""
+
+PAGES_OF_RUNS: Mapping[str, str] = {
+    "run.png": "matrix_profile_job",
+    "users.png": "propagate_new_user_to_trust_services_job",
+    "ingestion.png": "postgres_ingestion_job",
+    "anonymisation.png": "k_anonymity_job_s3",
+}
+"""Pages of runs, by the picture's name: the run's job."""
+
+RUNS = """{ runsOrError(limit: 100) { ... on Runs { results {
   runId jobName status tags { key value }
 } } } }"""
 
@@ -94,10 +142,38 @@ def photograph_demo() -> None:
             photograph(
                 f"file://{report}", "report.png", width=1200, height=1080
             )
-            ui = stack.webserver.url
-            run = run_of_job(stack, "matrix_profile_job")
-            photograph(f"{ui}/runs/{run}", "run.png", width=1500, height=900)
-            photograph(f"{ui}/runs", "runs.png", width=1500, height=620)
+            photograph(
+                stack.open_metadata.url,
+                "open-metadata.png",
+                width=1200,
+                height=900,
+            )
+            anonymise(stack)
+            photograph_ui(stack)
+
+
+def anonymise(stack: Stack) -> None:
+    """Run a data service on a table of people."""
+    stack.s3.client().put_object(
+        Bucket=ASSETS_BUCKET, Key="people.csv", Body=PEOPLE.encode()
+    )
+    runs = Runs(stack.webserver.url)
+    ops = {name: {"config": ANONYMISATION[name]} for name in ANONYMISATION}
+    run = runs.launch("k_anonymity_job_s3", {"ops": ops})
+    while runs.ended(run) is None:
+        time.sleep(POLL_SECONDS)
+
+
+def photograph_ui(stack: Stack) -> None:
+    """Take pictures of Dagster's pages."""
+    ui = stack.webserver.url
+    location = Runs(ui).location
+    for name, path in PAGES.items():
+        url = ui + path.format(location=location)
+        photograph(url, name, width=1500, height=900)
+    for name, job in PAGES_OF_RUNS.items():
+        url = f"{ui}/runs/{run_of_job(stack, job)}"
+        photograph(url, name, width=1500, height=900)
 
 
 def main() -> None:

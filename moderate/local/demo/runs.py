@@ -1,5 +1,6 @@
 """Runs of jobs, asked for as a click in Dagster's UI asks for them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import httpx
@@ -30,8 +31,12 @@ class Runs:
     def __init__(self, url: str) -> None:
         self._url = url
 
-    def launch(self, job: str) -> str:
+    def launch(self, job: str, config: Mapping[str, Any] | None = None) -> str:
         """Start a job, and return its run's id.
+
+        Args:
+            job: Its name.
+            config: Of the run.
 
         Raises:
             RuntimeError: It did not start.
@@ -39,9 +44,9 @@ class Runs:
         selector = {
             "jobName": job,
             "repositoryName": "__repository__",
-            "repositoryLocationName": self._location(),
+            "repositoryLocationName": self.location,
         }
-        params = {"selector": selector, "runConfigData": {}}
+        params = {"selector": selector, "runConfigData": config or {}}
         launched = self._ask(_LAUNCH, params=params)["launchRun"]
         if "run" not in launched:
             msg = f"{job} did not start: {launched}"
@@ -53,7 +58,9 @@ class Runs:
         status = self._ask(_STATUS, id=run_id)["runOrError"]["status"]
         return status if status in ENDED else None
 
-    def _location(self) -> str:
+    @property
+    def location(self) -> str:
+        """The name of the one code location."""
         query = "{ workspaceOrError { ... on Workspace { locationEntries"
         found = self._ask(f"{query} {{ name }} }} }} }}")
         (entry,) = found["workspaceOrError"]["locationEntries"]

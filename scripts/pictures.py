@@ -25,7 +25,7 @@ FOLDER = Path(__file__).parent.parent / "docs" / "pictures"
 BROWSER_SECONDS = 90
 POLL_SECONDS = 0.5
 PEOPLE = "name,age,gender,disease\n" + "".join(
-    f"Person {n},{20 + n * 7 % 60},{'MF'[n % 2]},{['flu', 'gout'][n % 3 % 2]}\n"
+    f"P{n},{20 + n * 7 % 60},{'MF'[n % 2]},{['flu', 'gout'][n % 3 % 2]}\n"
     for n in range(400)
 )
 """A table to anonymise."""

@@ -6,7 +6,7 @@ of ``workload``.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from dagster import DefaultSensorStatus, Definitions
@@ -16,6 +16,7 @@ from moderate.clients.keycloak import KeycloakAdminClient
 from moderate.clients.platform_api import PlatformApi
 from moderate.clients.rabbitmq import Channel
 from moderate.definitions import build_defs
+from moderate.flows import sensing
 from moderate.flows.asset_proofs import sensor as objects
 from moderate.flows.asset_proofs.job import (
     ProofErrand,
@@ -72,9 +73,11 @@ defs = Definitions(
 
 
 def has_items(state: State, *kinds: str) -> Callable[..., bool]:
-    """Return what says whether items of some kinds are in a state."""
+    """Return what says whether a tick for some kinds has items in a state."""
 
-    def look(inbox: Inbox, *_: object) -> bool:
+    def look(inbox: Inbox, makers: Mapping[str, object]) -> bool:
+        if makers.keys().isdisjoint(kinds):
+            return False
         with inbox.transaction() as conn:
             (row,) = conn.execute(OPEN_ITEMS, [list(kinds), state]).fetchall()
         return bool(row["items"])
@@ -99,13 +102,13 @@ reach_after(
 )
 reach_before(Channel, "ack", failpoints.BEFORE_ACK)
 reach_before(
-    sensor,
+    sensing,
     "requests",
     failpoints.BEFORE_DISPATCH,
     when=has_items(State.PENDING, MESSAGES),
 )
 reach_after(
-    sensor,
+    sensing,
     "requests",
     failpoints.BEFORE_REQUEST,
     when=has_items(State.DISPATCHED, MESSAGES),
@@ -115,13 +118,12 @@ reach_after(
 reach_after(KeycloakAdminClient, "list_users", failpoints.USERS_READ)
 for module in (discovery, objects):
     reach_after(module, "advance_cursor", failpoints.CURSOR_MOVED)
-for module in (users, objects):
-    reach_after(
-        module,
-        "requests",
-        failpoints.TRUST_REQUEST,
-        when=has_items(State.DISPATCHED, *TRUST),
-    )
+reach_after(
+    sensing,
+    "requests",
+    failpoints.TRUST_REQUEST,
+    when=has_items(State.DISPATCHED, *TRUST),
+)
 
 # The run.
 reach_before(Inbox, "bind", failpoints.BEFORE_BIND)

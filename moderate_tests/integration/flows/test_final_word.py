@@ -108,7 +108,7 @@ def test_a_platform_that_hangs_is_told_later(
         SecretStr(settings["API_PASSWORD"]),
         timeouts=Timeouts(read=2),
     )
-    monkeypatch.setattr(resources, "_platform_api", lambda _: impatient)
+    monkeypatch.setattr(resources, "platform_api_client", lambda _: impatient)
     with impatient:
         hangs(service)
         service.tick_and_carry_out()

@@ -1,6 +1,6 @@
 """Take the README's pictures: run the demo and photograph what it shows.
 
-``python scripts/pictures.py``: needs Debian's ``chromium``.
+``python -m scripts.pictures``: needs Debian's ``chromium``.
 """
 
 import io

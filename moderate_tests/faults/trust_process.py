@@ -17,6 +17,7 @@ from typing import Any
 from dagster import DagsterInstance, build_sensor_context
 
 from moderate.definitions import build_defs
+from moderate.flows import sensing
 from moderate.flows.asset_proofs import sensor
 from moderate.flows.asset_proofs.job import ProofErrand
 from moderate.flows.platform_tasks.calls import Calls
@@ -47,8 +48,8 @@ IN_TICKS = {
     "objects-read": after("look", sensor),
     "objects-recorded": after("record", Inbox),
     "cursor-moved": after("advance_cursor", sensor),
-    "objects-committed": before("settle", sensor),
-    "dispatched": after("requests", sensor),
+    "objects-committed": before("settle", sensing),
+    "dispatched": after("requests", sensing),
 }
 IN_RUNS = {
     "not-bound": before("bind", Inbox),

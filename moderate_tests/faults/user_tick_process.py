@@ -9,6 +9,7 @@ from dagster import DagsterInstance, build_sensor_context
 
 from moderate.clients.keycloak import KeycloakAdminClient
 from moderate.definitions import build_defs
+from moderate.flows import sensing
 from moderate.flows.user_dids import discovery, sensor
 from moderate.inbox.store import Inbox
 from moderate_tests.faults.trust_process import after, arm, before
@@ -18,8 +19,8 @@ BOUNDARIES = {
     "page-read": after("list_users", KeycloakAdminClient),
     "recorded": after("record", Inbox),
     "cursor-moved": after("advance_cursor", discovery),
-    "committed": before("settle", sensor),
-    "dispatched": after("requests", sensor),
+    "committed": before("settle", sensing),
+    "dispatched": after("requests", sensing),
 }
 
 

@@ -14,7 +14,7 @@ WITHIN_SECONDS = 120
 LOOK_SECONDS = 0.02
 
 HOLD = """
-import fcntl, signal, subprocess, sys, time
+import fcntl, os, signal, subprocess, sys, time
 lock = open({path!r}, "w")
 fcntl.flock(lock, fcntl.LOCK_EX)
 """

@@ -178,13 +178,13 @@ def test_odd_names_arrive_or_fail_alone(world: World) -> None:
         INSERT INTO public.plain VALUES (1);
         """,
     )
-    quoted = world.database('a"b', "CREATE TABLE a (id int)")
+    world.database('a"b', "CREATE TABLE a (id int)")
     run = world.ingest()
     assert run.success, run.failures()
     assert len(world.tables(world.service(name))) == 3
     assert run.profile(name)["written"] == 3
     # The framework has no name for it.
-    assert quoted.split('"', maxsplit=1)[0] in run.look()["notes"]
+    assert "has a double quote" in run.look()["notes"]
     assert len(run.steps()) == 2
 
 

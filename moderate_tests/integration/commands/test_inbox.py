@@ -9,12 +9,12 @@ import pytest
 
 from moderate.inbox.model import NewItem, State
 from moderate.inbox.store import Inbox
-from moderate.local.ports import free_port
 from moderate_tests.integration.commands.conftest import (
     Command,
     change,
     record,
 )
+from moderate_tests.ports import CLOSED_PORT
 
 pytestmark = pytest.mark.services
 
@@ -283,7 +283,7 @@ def test_a_drop_of_several_is_all_or_nothing(
 )
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("POSTGRES_PORT", str(free_port())), ("POSTGRES_PASSWORD", PASSWORD)],
+    [("POSTGRES_PORT", str(CLOSED_PORT)), ("POSTGRES_PASSWORD", PASSWORD)],
     ids=["port", "password"],
 )
 def test_a_database_that_cant_be_used_is_one_line_without_a_secret(

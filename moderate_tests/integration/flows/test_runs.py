@@ -10,7 +10,6 @@ from dagster import ExecuteInProcessResult
 
 from moderate.inbox import database
 from moderate.inbox.model import State
-from moderate.local.ports import free_port
 from moderate.local.services.s3 import OUTPUTS_BUCKET, S3
 from moderate_tests.integration.flows.platform import (
     WORDS,
@@ -18,6 +17,7 @@ from moderate_tests.integration.flows.platform import (
     environment,
 )
 from moderate_tests.integration.flows.waiting import meanwhile, wait_until
+from moderate_tests.ports import CLOSED_PORT
 
 pytestmark = [
     pytest.mark.services,
@@ -166,7 +166,7 @@ def test_a_missing_report_is_a_failure_and_the_next_attempt_is_a_new_one(
     ("change", "reason"),
     [
         ({"S3_SECRET_ACCESS_KEY": "not-the-secret"}, "S3_SECRET_ACCESS_KEY"),
-        ({"S3_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}"}, "connect"),
+        ({"S3_ENDPOINT_URL": f"http://127.0.0.1:{CLOSED_PORT}"}, "connect"),
     ],
 )
 def test_an_s3_that_refuses_kills_no_item(

@@ -9,9 +9,9 @@ from dagster import SensorResult
 from moderate.flows.matrix_profile.sensor import (
     matrix_profile_messages_sensor,
 )
-from moderate.local.ports import free_port
 from moderate_tests.integration.flows.platform import environment
 from moderate_tests.integration.operations.conftest import Watched
+from moderate_tests.ports import CLOSED_PORT
 
 pytestmark = pytest.mark.services
 
@@ -23,7 +23,7 @@ ELSEWHERE = {
     "S3_BUCKET_NAME": "bucket",
     "API_USERNAME": "workflows",
     "API_PASSWORD": "secret-of-api",
-    "API_BASE_URL": f"http://127.0.0.1:{free_port()}",
+    "API_BASE_URL": f"http://127.0.0.1:{CLOSED_PORT}",
     "MATRIX_PROFILE_JOB_IMAGE": "image",
     "MATRIX_PROFILE_JOB_TAG": "1.0",
 }

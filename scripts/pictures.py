@@ -103,7 +103,7 @@ def photograph_terminal(lines: Sequence[str], closing: Group) -> None:
     console.print(closing)
     with tempfile.NamedTemporaryFile(suffix=".svg") as file:
         console.save_svg(file.name, title="./scripts/task demo")
-        photograph(f"file://{file.name}", "demo.png", width=1180, height=760)
+        photograph(f"file://{file.name}", "demo.png", width=1180, height=1520)
 
 
 def run_of_job(stack: Stack, job: str) -> str:

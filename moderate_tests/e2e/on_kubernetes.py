@@ -34,6 +34,9 @@ def live_on_kubernetes() -> Iterator[tuple[Live, TestCluster]]:
             "KUBECONFIG": str(cluster.kubeconfig(root / "kubeconfig")),
             "MATRIX_PROFILE_MEMORY_MIB": str(MEMORY_MIB),
             "MATRIX_PROFILE_MAX_FAILURES": "1",
+            # A message that came before its queue is found again at once.
+            "MATRIX_PROFILE_RECONCILE_SECONDS": "2",
+            "MATRIX_PROFILE_RECONCILE_GRACE_SECONDS": "1",
         }
         try:
             with Stack(

@@ -213,6 +213,27 @@ def single_connection(where: Address, *, within: timedelta) -> Iterator[Conn]:
         raise InboxUnavailableError(msg) from error
 
 
+@contextmanager
+def connection_for_locks(where: Address) -> Iterator[Conn]:
+    """Open a connection of its own, for locks that a session holds.
+
+    They end with it, and so with this process, however that ends. What goes
+    wrong meanwhile is not about the database, and is passed on as it is.
+
+    Raises:
+        InboxUnavailableError: The database can't be reached.
+    """
+    try:
+        conn = psycopg.connect(
+            bounded(where.conninfo), autocommit=True, row_factory=dict_row
+        )
+    except UNAVAILABLE as error:
+        msg = f"the inbox's database failed: {first_line(error)}"
+        raise InboxUnavailableError(msg) from error
+    with conn:
+        yield conn
+
+
 def _why_none(where: Address) -> str:
     """Ask for a connection past the pool, which doesn't say what is wrong."""
     try:

@@ -8,19 +8,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import psycopg
-from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from moderate.errors import TemporaryError
 from moderate.inbox.database import (
-    UNAVAILABLE,
     Address,
-    InboxUnavailableError,
-    bounded,
+    connection_for_locks,
     fetch,
     fetch_one,
-    first_line,
     run,
     transaction,
 )
@@ -111,26 +106,14 @@ class DatasetObjects:
 
     @contextmanager
     def alone(self, dataset: str) -> Iterator[None]:
-        """Keep other runs from publishing the dataset meanwhile.
-
-        The lock is that of a connection of its own, so that it ends with
-        this process, however it ends.
+        """Keep others from publishing it meanwhile, or till we are killed.
 
         Raises:
             DatasetBusyError: Another run is at it.
             InboxUnavailableError: The database can't be reached.
         """
         require_current_schema(self._where)
-        try:
-            conn = psycopg.connect(
-                bounded(self._where.conninfo),
-                autocommit=True,
-                row_factory=dict_row,
-            )
-        except UNAVAILABLE as error:
-            msg = f"the inbox's database failed: {first_line(error)}"
-            raise InboxUnavailableError(msg) from error
-        with conn:
+        with connection_for_locks(self._where) as conn:
             row = fetch_one(conn, "lock_dataset", dataset=dataset)
             if not (row and row["locked"]):
                 msg = f"another run is publishing {dataset}"

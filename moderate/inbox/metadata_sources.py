@@ -9,18 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 
-import psycopg
-from psycopg.rows import dict_row
-
 from moderate.errors import TemporaryError
 from moderate.inbox.database import (
-    UNAVAILABLE,
     Address,
-    InboxUnavailableError,
-    bounded,
+    connection_for_locks,
     fetch,
     fetch_one,
-    first_line,
     run,
     transaction,
 )
@@ -183,24 +177,12 @@ class MetadataSources:
 
     @contextmanager
     def alone(self, source: Source) -> Iterator[None]:
-        """Keep other runs from the source meanwhile.
-
-        The lock is that of a connection of its own, so that it ends with
-        this process, however it ends.
+        """Keep other runs from the source meanwhile, or till we are killed.
 
         Raises:
             SourceBusyError: Another run is at it.
         """
-        try:
-            conn = psycopg.connect(
-                bounded(self._where.conninfo),
-                autocommit=True,
-                row_factory=dict_row,
-            )
-        except UNAVAILABLE as error:
-            msg = f"the inbox's database failed: {first_line(error)}"
-            raise InboxUnavailableError(msg) from error
-        with conn:
+        with connection_for_locks(self._where) as conn:
             row = fetch_one(
                 conn,
                 "lock_metadata_source",

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import pytest
 from pydantic import SecretStr
 
-from moderate.clients.http import Timeouts
 from moderate.clients.platform_api import PlatformApi
 from moderate_tests.unit.clients.gateway import PASSWORD, Gateway
 from moderate_tests.unit.clients.peer import Peer, serving
@@ -28,7 +27,6 @@ def api(peer: Peer) -> Iterator[PlatformApi]:
         peer.url,
         "workflows",
         SecretStr(PASSWORD),
-        timeouts=Timeouts(connect=1, read=0.3),
     )
     with client:
         yield client

@@ -66,7 +66,7 @@ def server(peer: Peer) -> Keycloak:
 @pytest.fixture
 def client(server: Keycloak) -> KeycloakAdminClient:
     return KeycloakAdminClient(
-        server.peer.url, "admin", SecretStr(PASSWORD), "moderate", timeout=1
+        server.peer.url, "admin", SecretStr(PASSWORD), "moderate"
     )
 
 

@@ -24,17 +24,22 @@ from moderate_tests.unit.clients.peer import (
 )
 
 SECRET = "canary-Zx9/secret"
+DEFAULT = Timeouts()
 
 
-@pytest.fixture
-def storage(peer: Peer) -> ObjectStorage:
+def storage_at(peer: Peer, timeouts: Timeouts = DEFAULT) -> ObjectStorage:
     return ObjectStorage(
         "AKIAEXAMPLE",
         SecretStr(SECRET),
         "eu-central-1",
         peer.url,
-        timeouts=Timeouts(connect=1, read=0.2),
+        timeouts=timeouts,
     )
+
+
+@pytest.fixture
+def storage(peer: Peer) -> ObjectStorage:
+    return storage_at(peer)
 
 
 def refused(status: int, code: str, message: str = "") -> Reply:
@@ -98,13 +103,20 @@ def test_a_key_that_is_not_accepted_kills_no_item_and_names_the_settings(
         storage.put("b", "k", b"x", "text/plain")
 
 
-@pytest.mark.parametrize("behaviour", [reset, close_silently, never])
+@pytest.mark.parametrize(
+    ("behaviour", "timeouts"),
+    [
+        (reset, DEFAULT),
+        (close_silently, DEFAULT),
+        (never, Timeouts(connect=1, read=1)),
+    ],
+)
 def test_whatever_breaks_on_the_network_is_temporary_and_tried_twice(
-    peer: Peer, storage: ObjectStorage, behaviour: Raw
+    peer: Peer, behaviour: Raw, timeouts: Timeouts
 ) -> None:
     peer.replies(behaviour)
     with pytest.raises(TemporaryError, match="head b/k"):
-        storage.head("b", "k")
+        storage_at(peer, timeouts).head("b", "k")
     assert len(peer.seen) == MAX_ATTEMPTS
 
 

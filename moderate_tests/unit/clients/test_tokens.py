@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from moderate.clients.errors import CredentialsRejected
-from moderate.clients.http import HttpTemporaryError
+from moderate.clients.http import HttpTemporaryError, Timeouts
 from moderate.clients.platform_api import PlatformApi
 from moderate.clients.tokens import LOGIN_PAUSE_SECONDS, Token, TokenAuth
 from moderate.errors import TemporaryError
@@ -21,7 +21,7 @@ from moderate_tests.unit.clients.gateway import (
     Call,
     Gateway,
 )
-from moderate_tests.unit.clients.peer import Raw, Reply, never
+from moderate_tests.unit.clients.peer import Reply, never
 
 every_call = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 
@@ -140,14 +140,28 @@ def test_a_refused_login_kills_no_item_and_names_the_settings(
         Reply(502, text="<html>"),
         Reply(200, text="<html>"),
         Reply(200, {"access_token": "t"}),
-        never,
     ],
 )
 def test_a_login_that_does_not_work_now_is_temporary(
-    gateway: Gateway, api: PlatformApi, login: Reply | Raw
+    gateway: Gateway, api: PlatformApi, login: Reply
 ) -> None:
     gateway.login = login
     with pytest.raises(TemporaryError) as caught:
+        api.get_job(1)
+    assert not isinstance(caught.value, CredentialsRejected)
+
+
+def test_a_login_without_an_answer_is_temporary(gateway: Gateway) -> None:
+    gateway.login = never
+    with (
+        PlatformApi(
+            gateway.peer.url,
+            "workflows",
+            SecretStr(PASSWORD),
+            timeouts=Timeouts(connect=1, read=1),
+        ) as api,
+        pytest.raises(TemporaryError) as caught,
+    ):
         api.get_job(1)
     assert not isinstance(caught.value, CredentialsRejected)
 

@@ -22,8 +22,8 @@ from moderate.local.process import PartError
 from moderate.local.reporting import reporting, say
 from moderate.local.services.keycloak import fetch_distribution
 from moderate.local.services.s3 import (
+    VERSITYGW,
     S3Program,
-    build_versitygw,
     choose_program,
 )
 from moderate.local.stack import PORT_NAMES, Stack, StackRunsError
@@ -56,7 +56,7 @@ def install_command(*, tests: bool) -> None:
     """Install, fetch and build what this machine lacks."""
     install.ensure(install.TESTS if tests else install.STACK, say)
     if choose_program() is S3Program.VERSITYGW:
-        build_versitygw(say)
+        VERSITYGW.build(say)
     fetch_distribution(say)
 
 

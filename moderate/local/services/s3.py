@@ -4,8 +4,7 @@ import os
 import shutil
 import sys
 import tempfile
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,18 +13,18 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from moderate.local import cache, probes
-from moderate.local.command import run_to_end
+from moderate.local import probes
+from moderate.local.go_program import GoProgram
 from moderate.local.ports import LOOPBACK
 from moderate.local.process import Process
-from moderate.local.services.base import HttpService, ignore
+from moderate.local.services.base import HttpService
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-VERSITYGW_VERSION = "v1.8.0"
-VERSITYGW_PACKAGE = "github.com/versity/versitygw/cmd/versitygw"
-BUILD_TIMEOUT_SECONDS = 1800
+VERSITYGW = GoProgram(
+    "versitygw", "github.com/versity/versitygw/cmd/versitygw", "v1.8.0"
+)
 REGION = "us-east-1"
 ASSETS_BUCKET = "moderate"
 OUTPUTS_BUCKET = "moderate-output-bucket"
@@ -42,7 +41,7 @@ class S3Program(StrEnum):
 
 def choose_program() -> S3Program:
     """Versitygw where it is built or can be, otherwise moto."""
-    if _versitygw_path().exists() or shutil.which("go"):
+    if VERSITYGW.path.exists() or shutil.which("go"):
         return S3Program.VERSITYGW
     return S3Program.MOTO
 
@@ -106,7 +105,7 @@ class S3(HttpService):
         """Build versitygw, once a machine, and make the folders."""
         if self.program is S3Program.MOTO:
             return
-        build_versitygw(self.say, self.cancelled)
+        VERSITYGW.build(self.say, self.cancelled)
         self._objects.mkdir(exist_ok=True)
         if not _takes_attributes(self._objects):
             self._metadata.mkdir(exist_ok=True)
@@ -141,7 +140,7 @@ class S3(HttpService):
     def _versitygw(self) -> Sequence[str]:
         sidecar = self._metadata.exists()
         return [
-            str(_versitygw_path()),
+            str(VERSITYGW.path),
             *("--port", f"{LOOPBACK}:{self.port}", "--region", REGION),
             *("--health", HEALTH_PATH, "--keep-alive", "--quiet"),
             "posix",
@@ -154,43 +153,6 @@ class S3(HttpService):
             *(sys.executable, "-m", "moto.server"),
             *("--host", LOOPBACK, "--port", str(self.port)),
         ]
-
-
-def build_versitygw(
-    say: Callable[[str], None] = ignore,
-    cancelled: threading.Event | None = None,
-) -> None:
-    """Build versitygw into the user's cache, unless it is there.
-
-    Args:
-        say: Takes lines of progress; the build takes a minute or two.
-        cancelled: Once set, the build is given up.
-
-    Raises:
-        PartError: The build failed.
-    """
-    program = _versitygw_path()
-    folder = cache.cache_folder()
-    with cache.locked(folder / "versitygw.lock"):
-        if program.exists():
-            return
-        say(f"building versitygw {VERSITYGW_VERSION}, once a machine")
-        run_to_end(
-            S3.name,
-            "building versitygw",
-            ["go", "install", f"{VERSITYGW_PACKAGE}@{VERSITYGW_VERSION}"],
-            environment={**os.environ, "GOBIN": str(program.parent)},
-            folder=folder,
-            log=folder / "versitygw-build.log",
-            timeout=BUILD_TIMEOUT_SECONDS,
-            say=say,
-            cancelled=cancelled,
-        )
-
-
-def _versitygw_path() -> Path:
-    folder = cache.cache_folder() / f"versitygw-{VERSITYGW_VERSION}"
-    return folder / "versitygw"
 
 
 def _takes_attributes(folder: Path) -> bool:

@@ -6,10 +6,13 @@ of them. Whatever ends the session, also ``kill -9``, ends the services.
 """
 
 import os
+import re
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -29,6 +32,9 @@ from moderate.local.services.rabbitmq import RabbitMQ
 from moderate.local.services.s3 import S3
 
 LIVE = ("moderate_tests/e2e/", "moderate_tests/faults/")
+SUMMARY = "summary"
+HYPOTHESIS_STATS = "_hypothesis_stats"
+_EXAMPLES = re.compile(r"(\d+) (?:passing|failing) examples")
 
 
 def require(*requirements: Requirement) -> None:
@@ -70,6 +76,53 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     They wait more than they work: all else is done beside them.
     """
     items.sort(key=lambda item: not is_live(item.nodeid))
+
+
+@pytest.fixture
+def summary(
+    record_property: Callable[[str, object], None],
+) -> Callable[[str], None]:
+    """Adds a line to what is said at the end of the session."""
+    return partial(record_property, SUMMARY)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter,
+) -> None:
+    """Say what was searched, and how many inputs were tried."""
+    passed = terminalreporter.stats.get("passed", [])
+    failed = terminalreporter.stats.get("failed", [])
+    reports = [each for each in (*passed, *failed) if each.when == "call"]
+    for line in (*said_by(reports), *tried_by(reports)):
+        terminalreporter.write_line(line)
+
+
+def said_by(reports: Iterable[pytest.TestReport]) -> list[str]:
+    """Return the lines that tests have added."""
+    return [
+        str(line)
+        for report in reports
+        for name, line in report.user_properties
+        if name == SUMMARY
+    ]
+
+
+def tried_by(reports: Iterable[pytest.TestReport]) -> Iterator[str]:
+    """Yield how many inputs hypothesis has tried, of the fuzzed parsers too.
+
+    Its own count, which it leaves on each report.
+    """
+    tried = Counter[str]()
+    tests = Counter[str]()
+    for report in reports:
+        stats = report.__dict__.get(HYPOTHESIS_STATS)
+        if stats is None:
+            continue
+        kind = "fuzz" if "fuzz" in report.nodeid else "properties"
+        tests[kind] += 1
+        tried[kind] += sum(map(int, _EXAMPLES.findall(stats)))
+    for kind, count in sorted(tests.items()):
+        yield f"{kind}: {count} tests tried {tried[kind]} inputs"
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,9 @@ so every worker gives the same reason.
 
     kubernetes_api      the edge: calls, errors, streams
     kubernetes_spec     what is asked for: Job, Secret, labels
-    kubernetes_outcome  how an attempt stands, read from what there is
+    kubernetes_objects  what Jobs and pods say of themselves
+    kubernetes_outcome  how an attempt stands, read from that
+    kubernetes_causes   why it does not begin, and why it failed
     kubernetes_reader   what there is
     kubernetes_vigil    waiting: watch, log and patience
     kubernetes_ending   ending, and putting away
@@ -22,7 +24,7 @@ import time
 from contextlib import suppress
 from datetime import timedelta
 
-from moderate.analyses import kubernetes_outcome as reading
+from moderate.analyses import kubernetes_objects as reading
 from moderate.analyses import kubernetes_spec as spec_of
 from moderate.analyses.kubernetes_api import (
     JOBS,
@@ -35,7 +37,8 @@ from moderate.analyses.kubernetes_api import (
 )
 from moderate.analyses.kubernetes_ending import Ending, as_read
 from moderate.analyses.kubernetes_log import Sink
-from moderate.analyses.kubernetes_outcome import Facts, standing
+from moderate.analyses.kubernetes_objects import Facts
+from moderate.analyses.kubernetes_outcome import standing
 from moderate.analyses.kubernetes_reader import Reader, has_owner
 from moderate.analyses.kubernetes_spec import Options
 from moderate.analyses.kubernetes_vigil import Vigil

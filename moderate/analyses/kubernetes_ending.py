@@ -4,7 +4,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
-from moderate.analyses import kubernetes_outcome as reading
+from moderate.analyses import kubernetes_objects as reading
 from moderate.analyses import kubernetes_spec as spec_of
 from moderate.analyses.kubernetes_api import (
     BACKGROUND,

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from moderate.analyses import kubernetes_outcome as reading
+from moderate.analyses import kubernetes_objects as reading
 from moderate.analyses import kubernetes_spec as spec_of
 from moderate.analyses.kubernetes_api import (
     EVENTS,
@@ -17,7 +17,7 @@ from moderate.analyses.kubernetes_api import (
     UnreachableError,
 )
 from moderate.analyses.kubernetes_log import Excerpt, read_log
-from moderate.analyses.kubernetes_outcome import Facts
+from moderate.analyses.kubernetes_objects import Facts
 from moderate.analyses.kubernetes_spec import Options
 from moderate.analyses.launcher import AttemptId
 from moderate.errors import TemporaryError

@@ -7,17 +7,13 @@ from dataclasses import replace
 from datetime import timedelta
 from threading import Event
 
-from moderate.analyses import kubernetes_outcome as reading
+from moderate.analyses import kubernetes_objects as reading
 from moderate.analyses.kubernetes_api import JOBS, PODS, Json, UnreachableError
+from moderate.analyses.kubernetes_causes import Patience, Stuck
 from moderate.analyses.kubernetes_ending import Ending
 from moderate.analyses.kubernetes_log import Excerpt, LogFollower, Sink
-from moderate.analyses.kubernetes_outcome import (
-    Facts,
-    Patience,
-    Standing,
-    Stuck,
-    standing,
-)
+from moderate.analyses.kubernetes_objects import Facts
+from moderate.analyses.kubernetes_outcome import Standing, standing
 from moderate.analyses.kubernetes_reader import Reader
 from moderate.analyses.kubernetes_spec import attempt_selector
 from moderate.analyses.kubernetes_watch import Watch

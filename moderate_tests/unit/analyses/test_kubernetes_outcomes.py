@@ -8,7 +8,7 @@ import pytest
 
 from moderate.analyses import (
     kubernetes_api,
-    kubernetes_outcome,
+    kubernetes_objects,
     kubernetes_vigil,
 )
 from moderate.analyses.launcher import (
@@ -352,9 +352,9 @@ def test_a_pending_pod_is_no_lost_one() -> None:
         "spec": {},
         "status": {"phase": "Pending"},
     }
-    now = kubernetes_outcome.time_of("2026-01-01T00:00:00Z")
+    now = kubernetes_objects.time_of("2026-01-01T00:00:00Z")
     assert now
-    assert not kubernetes_outcome.is_lost(pod, now)
+    assert not kubernetes_objects.is_lost(pod, now)
 
 
 def test_a_verdict_that_a_killed_worker_wrote_is_carried_out(
@@ -366,7 +366,7 @@ def test_a_verdict_that_a_killed_worker_wrote_is_carried_out(
     kubernetes.cluster.store.change(
         ("jobs", NAMESPACE, NAME),
         lambda job: job["metadata"]["annotations"].update(
-            {"moderate/verdict": kubernetes_outcome.to_verdict(stopped)}
+            {"moderate/verdict": kubernetes_objects.to_verdict(stopped)}
         ),
     )
     assert isinstance(launcher.status(ATTEMPT), Running)

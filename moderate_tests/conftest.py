@@ -34,7 +34,7 @@ from moderate.local.services.s3 import S3
 LIVE = ("moderate_tests/e2e/", "moderate_tests/faults/")
 SUMMARY = "summary"
 HYPOTHESIS_STATS = "_hypothesis_stats"
-_EXAMPLES = re.compile(r"(\d+) (?:passing|failing) examples")
+_EXAMPLES = re.compile(r"(\d+) (?:passing|failing),")
 
 
 def require(*requirements: Requirement) -> None:

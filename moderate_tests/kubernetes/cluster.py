@@ -8,8 +8,9 @@ from kubernetes_validate import ValidationError, validate
 
 from moderate.analyses import kubernetes_api
 from moderate_tests.kubernetes.controllers import Controllers
-from moderate_tests.kubernetes.node import Node, add_disruption, later
+from moderate_tests.kubernetes.node import Node
 from moderate_tests.kubernetes.server import ApiServer
+from moderate_tests.kubernetes.status import add_disruption, later
 from moderate_tests.kubernetes.store import ApiError, Json, Store, invalid
 
 VERSION = "1.34"

@@ -9,6 +9,7 @@ from moderate.commands.doctor import doctor
 from moderate.commands.fastpath import intake, worker
 from moderate.commands.inbox import inbox
 from moderate.commands.metrics import metrics
+from moderate.commands.reference import migrate_from_reference
 from moderate.commands.settings import settings
 from moderate.commands.status import status
 from moderate.errors import ModerateError, SettingsError
@@ -27,6 +28,7 @@ def cli() -> None:
 cli.add_command(doctor)
 cli.add_command(inbox)
 cli.add_command(metrics)
+cli.add_command(migrate_from_reference)
 cli.add_command(settings)
 cli.add_command(status)
 cli.add_command(intake)

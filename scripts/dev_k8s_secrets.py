@@ -10,12 +10,16 @@ import secrets
 import sys
 from collections.abc import Mapping
 
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
 from moderate.local.realm import SECRET_NAMES
 from moderate.local.realm_file import PREFIX
 
 NAMESPACE = "moderate"
 PLATFORM = "moderate-platform"
 FERNET_KEY_BYTES = 32
+RSA_BITS = 2048
 # The first administrator of OpenMetadata: INITIAL_ADMIN@PRINCIPAL_DOMAIN of
 # helm-values/openmetadata.
 ADMINISTRATOR = "admin@moderate.local"
@@ -26,16 +30,40 @@ def made_up() -> str:
     return secrets.token_urlsafe(24)
 
 
+def key_pair() -> dict[str, bytes]:
+    """Return the pair that signs the tokens of OpenMetadata's bots."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=RSA_BITS)
+    der = serialization.Encoding.DER
+    return {
+        "om_privkey.der": key.private_bytes(
+            der,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        ),
+        "om_pubkey.der": key.public_key().public_bytes(
+            der, serialization.PublicFormat.SubjectPublicKeyInfo
+        ),
+    }
+
+
 def secret(
-    namespace: str, name: str, values: Mapping[str, str]
+    namespace: str,
+    name: str,
+    values: Mapping[str, str],
+    files: Mapping[str, bytes] | None = None,
 ) -> dict[str, object]:
-    """Return a Secret."""
+    """Return a Secret of text, and of files that are none."""
+    encoded = {
+        file: base64.b64encode(content).decode()
+        for file, content in (files or {}).items()
+    }
     return {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {"name": name, "namespace": namespace},
         "type": "Opaque",
         "stringData": dict(values),
+        "data": encoded,
     }
 
 
@@ -83,6 +111,7 @@ def local_secrets(open_metadata_url: str) -> list[dict[str, object]]:
                 "postgres-password": open_metadata,
             },
         ),
+        secret(PLATFORM, "openmetadata-jwt-keys", {}, key_pair()),
         secret(
             NAMESPACE,
             "moderate-dagster-postgres",
@@ -90,7 +119,7 @@ def local_secrets(open_metadata_url: str) -> list[dict[str, object]]:
         ),
         secret(
             NAMESPACE,
-            "moderate-secrets",
+            "dagster-secrets",
             {
                 "API_PASSWORD": realm[f"{PREFIX}WORKFLOWS_PASSWORD"],
                 "KEYCLOAK_ADMIN_PASSWORD": keycloak,

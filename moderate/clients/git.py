@@ -192,9 +192,7 @@ class Repository:
         Raises:
             GitRefusedError: A glob matches nothing.
         """
-        out = self._git("ls-tree", "-r", "-z", "--full-tree", self.commit)
-        lines = (line for line in out.split(b"\0") if line)
-        found = [entry for line in lines if (entry := _entry(line))]
+        found = self._files_of(self.commit)
         chosen: set[Entry] = set()
         for glob in globs:
             matching = [e for e in found if is_match(e.path, glob)]
@@ -203,6 +201,21 @@ class Repository:
                 raise GitRefusedError(msg)
             chosen.update(matching)
         return sorted(chosen, key=lambda entry: entry.path)
+
+    def blobs_at(self, commit: str) -> dict[str, str]:
+        """Return the content's name of each file of another commit, by path.
+
+        Raises:
+            GitRefusedError: That is no commit's name.
+            GitUnavailableError: The repository does not have it, or can't
+                be reached.
+        """
+        if not _COMMIT.fullmatch(commit):
+            msg = f"{commit[:80]!r} is no commit"
+            raise GitRefusedError(msg)
+        if commit != self.commit:
+            self._fetch_ref(commit)
+        return {entry.path: entry.blob for entry in self._files_of(commit)}
 
     def checkout(self, entries: Sequence[Entry]) -> None:
         """Bring these files, pointers where Git LFS has the content."""
@@ -248,6 +261,11 @@ class Repository:
             msg = f"{entry.path}: the LFS object is not what its pointer names"
             raise GitRefusedError(msg)
 
+    def _files_of(self, commit: str) -> list[Entry]:
+        out = self._git("ls-tree", "-r", "-z", "--full-tree", commit)
+        lines = (line for line in out.split(b"\0") if line)
+        return [entry for line in lines if (entry := _entry(line))]
+
     def _prepare(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._git("init", "--quiet", "--template=", "--initial-branch=none")
@@ -264,19 +282,22 @@ class Repository:
             return self.url
         return f"{self.url.rstrip('/').removesuffix('.git')}.git/info/lfs"
 
+    def _fetch_ref(self, ref: str) -> None:
+        self._git(
+            "fetch",
+            "--quiet",
+            "--depth=1",
+            "--no-tags",
+            "--no-recurse-submodules",
+            "--filter=blob:none",
+            "--",
+            "origin",
+            ref,
+        )
+
     def _fetch(self) -> str:
         try:
-            self._git(
-                "fetch",
-                "--quiet",
-                "--depth=1",
-                "--no-tags",
-                "--no-recurse-submodules",
-                "--filter=blob:none",
-                "--",
-                "origin",
-                self._ref,
-            )
+            self._fetch_ref(self._ref)
         except GitUnavailableError as error:
             if "couldn't find remote ref" in str(error):
                 msg = f"{self._ref!r} is gone from {self.url}"

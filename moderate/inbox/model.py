@@ -38,7 +38,8 @@ class NewItem:
         kind: Name of its kind.
         key: Idempotency key, unique within the kind.
         payload: What the handler needs to know; no secrets.
-        state: ``PENDING``, or ``DEAD`` for what can never be done.
+        state: ``PENDING``, ``DEAD`` for what can never be done, or ``DONE``
+            for what was done before there was an inbox.
         error: Why it is dead.
         outcome: What is known of its end, where it is born ended.
     """

@@ -25,7 +25,7 @@ from moderate.errors import SettingsError
 from moderate.local.realm import REALM, SECRET_NAMES, render_realm
 
 PREFIX = "REALM_"
-OPEN_METADATA_CLIENT = "open-metadata"
+OPEN_METADATA_CLIENT = "openmetadata"
 
 
 def read_realm(environ: Mapping[str, str]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from moderate.resources import (
 )
 from moderate.settings import process_settings
 
-OP = "asset_proofs"
+OP = "create_asset_object_proof"
 
 
 class ProofErrand:

@@ -49,6 +49,7 @@ from moderate.flows.datasets.publish import (
 from moderate.flows.datasets.shelves import Shelves
 from moderate.flows.datasets.sources import DATASETS, Dataset
 from moderate.inbox.dataset_objects import DatasetObjects
+from moderate.inbox.reference_uploads import uploads_of
 from moderate.resources import (
     PlatformApiResource,
     PostgresResource,
@@ -186,7 +187,8 @@ def _collect(
 ) -> Collected:
     _require_flow()
     settings = process_settings().datasets
-    memory = DatasetObjects(postgres.inbox_address())
+    inbox = postgres.inbox_address()
+    memory = DatasetObjects(inbox)
     shelves = _shelves(dataset, platform_api)
     shelves.look()
     present = {each.id: each.sha256_hash for each in shelves.objects}
@@ -199,6 +201,7 @@ def _collect(
             known_of(memory.known(dataset.name), present),
             timeout=settings.git_timeout.total_seconds(),
             say=lambda text: context.log.info(redactor().redact(text)),
+            reference=uploads_of(inbox, dataset.name),
         ).collect()
         shutil.rmtree(folder / "clone")
     except BaseException:

@@ -12,7 +12,7 @@ from pathlib import Path
 from moderate.clients.git import Entry, Pointer, Repository, Say, read_pointer
 from moderate.clients.git_command import GitRefusedError, GitUnavailableError
 from moderate.errors import ModerateError, PermanentError
-from moderate.flows.datasets import work_folder
+from moderate.flows.datasets import before, work_folder
 from moderate.flows.datasets.facts import (
     FORMATS,
     Collected,
@@ -22,6 +22,7 @@ from moderate.flows.datasets.facts import (
 )
 from moderate.flows.datasets.sources import Dataset
 from moderate.inbox.dataset_objects import DatasetObject
+from moderate.inbox.reference_uploads import ReferenceUpload
 from moderate.workloads.csv_conversion.errors import CsvError
 from moderate.workloads.csv_conversion.reading import Facts, Reading
 
@@ -54,6 +55,7 @@ class Collector:
         known: What is on the platform.
         timeout: Seconds that one command of Git may take.
         say: Takes lines of progress.
+        reference: What the reference has uploaded.
     """
 
     def __init__(
@@ -65,7 +67,9 @@ class Collector:
         *,
         timeout: float,
         say: Say,
+        reference: Sequence[ReferenceUpload] = (),
     ) -> None:
+        self._reference = reference
         self._dataset = dataset
         self._url = url
         self._folder = folder
@@ -95,6 +99,11 @@ class Collector:
             f"{self._url} at {repository.commit[:12]}: {len(entries)} files,"
             f" {len(changed)} of them new or changed"
         )
+        unchanged = (
+            before.proven(self._reference, entries, repository, self._say)
+            if changed
+            else {}
+        )
         converted = self._convert_all(repository, changed) if changed else []
         paths = tuple(entry.path for entry in entries)
         changed_paths = {entry.path for entry in changed}
@@ -107,6 +116,7 @@ class Collector:
             unchanged=tuple(p for p in paths if p not in changed_paths),
             converted=tuple(converted),
             failed=tuple(self._failed),
+            before=unchanged,
         )
 
     def _is_known(self, entry: Entry) -> bool:

@@ -1,6 +1,7 @@
 """What travels between the assets: paths and facts, never bytes."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 FORMATS = ("parquet", "csv")
@@ -64,6 +65,19 @@ class Failed:
 
 
 @dataclass(frozen=True)
+class Before:
+    """Where the reference has uploaded a file as it is now.
+
+    Attributes:
+        series: Of the object on the platform.
+        commit: The commit that the object was made from.
+    """
+
+    series: str
+    commit: str
+
+
+@dataclass(frozen=True)
 class Collected:
     """A dataset as it is in its repository.
 
@@ -76,6 +90,8 @@ class Collected:
         unchanged: Those that are on the platform already.
         converted: Those that are new or changed.
         failed: Those that could not be fetched or read.
+        before: What the reference has uploaded of files as they are now, by
+            path.
     """
 
     dataset: str
@@ -86,3 +102,4 @@ class Collected:
     unchanged: tuple[str, ...]
     converted: tuple[Converted, ...]
     failed: tuple[Failed, ...]
+    before: Mapping[str, Before] = field(default_factory=dict)

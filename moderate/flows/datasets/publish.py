@@ -120,7 +120,10 @@ class Publisher:
         series: str,
     ) -> None:
         name = file_name(file.path, output.format)
-        there = self._there(output, series)
+        before = collected.before.get(file.path)
+        there = self._there(output, series) or self._shelves.kept(
+            output, before
+        )
         if there:
             self._adopted.append(name)
             self._say(f"{name} is object {there.id} already")
@@ -135,7 +138,7 @@ class Publisher:
                 format=output.format,
                 made_of=file.made_of,
                 content_hash=file.content_hash,
-                object_hash=output.sha256,
+                object_hash=there.sha256_hash,
                 commit_id=collected.commit,
                 asset_id=there.asset_id,
                 object_id=there.id,

@@ -131,6 +131,7 @@ def platform_checks(
         for file in collected.converted
         for output in file.outputs
         if output.sha256 not in there
+        and not shelves.kept(output, collected.before.get(file.path))
     ]
     yield _check(key, "objects_complete", missing)
     yield _check(

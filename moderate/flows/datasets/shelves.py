@@ -20,6 +20,7 @@ from moderate.clients.platform_api import (
     PlatformApi,
 )
 from moderate.errors import TemporaryError
+from moderate.flows.datasets.facts import Before, Output
 from moderate.flows.datasets.names import asset_name, asset_uuid
 from moderate.flows.datasets.sources import Dataset
 
@@ -68,6 +69,20 @@ class Shelves:
         """Return the newest version of a file."""
         versions = self._versions(series)
         return versions[-1] if versions else None
+
+    def kept(
+        self, output: Output, before: Before | None
+    ) -> AssetObject | None:
+        """Return what the reference has uploaded, if it stands for a file.
+
+        It is the newest version of its series, and of the commit that was
+        proven to have the file as it is now.
+        """
+        if before is None or output.format != "parquet":
+            return None
+        there = self.latest(before.series)
+        tags = (there.tags if there else None) or {}
+        return there if tags.get("commit_sha") == before.commit else None
 
     def paths_of_series(self, ending: str) -> dict[str, str]:
         """Return which file has which series already, in one format."""

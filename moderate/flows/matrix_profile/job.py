@@ -46,8 +46,8 @@ from moderate.resources import (
 )
 from moderate.settings import process_settings
 
-ANALYSIS_OP = "matrix_profile"
-RESULTS_OP = "platform_job_results"
+ANALYSIS_OP = "run_matrix_profile"
+RESULTS_OP = "publish_matrix_profile_result"
 
 
 @op(

@@ -20,7 +20,7 @@ from moderate.flows.work import BatchConfig
 from moderate.inbox.model import Dispatch, Json, WorkItem
 from moderate.resources import InboxSource, PlatformApiResource
 
-OP = "user_dids"
+OP = "propagate_new_user_to_trust_services"
 
 
 class DidErrand:

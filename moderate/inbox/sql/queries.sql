@@ -446,6 +446,12 @@ SELECT item.key FROM unnest(%(keys)s::text[]) AS asked (key)
   JOIN work_item AS item ON item.kind = %(kind)s AND item.key = asked.key;
 
 
+-- name: states_of_keys
+-- In which state the items of some keys are; a join, as above.
+SELECT item.key, item.state FROM unnest(%(keys)s::text[]) AS asked (key)
+  JOIN work_item AS item ON item.kind = %(kind)s AND item.key = asked.key;
+
+
 -- name: audit_of
 -- What people did to an item, in order.
 SELECT action, who, why, at FROM audit
@@ -657,6 +663,24 @@ ON CONFLICT (dataset, path, format) DO UPDATE
        asset_id = excluded.asset_id, object_id = excluded.object_id,
        size_bytes = excluded.size_bytes, row_count = excluded.row_count,
        columns = excluded.columns, uploaded_at = clock_timestamp();
+
+
+-- name: remember_reference_upload
+-- Remember what the reference has uploaded; nothing is returned where that
+-- was known.
+INSERT INTO reference_upload (dataset, name, commit_id)
+VALUES (%(dataset)s, %(name)s, %(commit_id)s)
+ON CONFLICT (dataset, name) DO UPDATE
+   SET commit_id = excluded.commit_id, taken_at = clock_timestamp()
+ WHERE reference_upload.commit_id <> excluded.commit_id
+RETURNING name;
+
+
+-- name: reference_uploads
+-- What the reference has uploaded of a dataset.
+SELECT dataset, name, commit_id FROM reference_upload
+ WHERE dataset = %(dataset)s
+ ORDER BY name;
 
 
 -- name: lock_dataset

@@ -49,7 +49,7 @@ def test_a_run_says_whose_job_it_is(service: Service) -> None:
     assert request.run_key == f"matrix_profile:{item.id}:1"
     assert request.tags["workflow_job_id"] == str(job.id)
     batch = {"config": {"batch_id": item.batch_id}}
-    assert request.run_config == {"ops": {"matrix_profile": batch}}
+    assert request.run_config == {"ops": {"run_matrix_profile": batch}}
 
 
 def test_a_second_run_of_a_batch_ends_without_effects(
@@ -238,7 +238,9 @@ def test_a_batch_of_another_kind_is_left_alone(service: Service) -> None:
     wrong = request.with_replaced_attrs(
         job_name="platform_job_results_job",
         run_config={
-            "ops": {"platform_job_results": {"config": {"batch_id": 1}}}
+            "ops": {
+                "publish_matrix_profile_result": {"config": {"batch_id": 1}}
+            }
         },
     )
     service.execute(wrong)

@@ -24,6 +24,7 @@ from moderate.inbox.store import Inbox
 from moderate.local.ports import free_port
 from moderate.local.services.keycloak import Keycloak
 from moderate.local.services.postgres import Postgres
+from moderate.reference import Row, plan, take_over
 from moderate.resources import KeycloakResource
 from moderate_tests.integration.flows.keycloak_realm import (
     Realm,
@@ -433,3 +434,23 @@ def test_items_that_are_over_are_not_done_again(
     ticks.let_reconcile_be_due()
     assert not ticks.tick()
     assert [item.state for item in ticks.items] == [State.DONE]
+
+
+def test_whom_the_reference_has_registered_is_not_registered_again(
+    ticks: Ticks, realm: Realm
+) -> None:
+    """Names as Keycloak gives them are the keys on both sides."""
+    realm.add("alice", "bob", "o'hara; --", "müller-lüdenscheidt")
+    rows = [
+        Row(n, f"user-trust-did:{name}".encode(), b"2024-05-02T10:11:12")
+        for n, name in enumerate(sorted(realm.names() - {"bob"}))
+    ]
+    with ticks.inbox.transaction() as conn:
+        taken = take_over(conn, ticks.inbox, plan(rows))
+    assert taken.users == 3
+    ticks.until_swept()
+    (bob,) = [i for i in ticks.items if i.state is not State.DONE]
+    assert bob.key == "bob"
+    (request,) = ticks.tick()
+    assert request.tags["moderate/item"] == str(bob.id)
+    assert request.tags["moderate/size"] == "1"

@@ -29,6 +29,13 @@ SCHEMAS = Path(
 DAGSTER = values_of("dagster", "production")
 LAUNCHER = DAGSTER["runLauncher"]["config"]["k8sRunLauncher"]
 CODE = DAGSTER["dagster-user-deployments"]["deployments"][0]
+WHERE_SECRETS_ARE = {
+    "postgresqlSecretName",
+    "rsaprivateKeyFilePath",
+    "secretKey",
+    "secretName",
+    "secretRef",
+}
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
@@ -65,7 +72,7 @@ def test_no_secret_is_in_a_values_file(chart: str, environment: str) -> None:
     """A key that sounds like a secret holds nothing, or where it is kept."""
     for path, value in leaves(values_of(chart, environment)):
         holds = any(word in path[-1].lower() for word in SECRET_WORDS)
-        where = path[-1] in {"secretRef", "secretKey", "postgresqlSecretName"}
+        where = path[-1] in WHERE_SECRETS_ARE
         if holds and not where and not isinstance(value, bool):
             assert value == "", path
     for file in (VALUES / chart).iterdir():

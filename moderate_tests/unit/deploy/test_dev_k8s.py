@@ -225,7 +225,7 @@ def test_made_up_secrets_agree_and_come_through_a_pipe(
         item["metadata"]["name"]: item["stringData"]
         for item in json.loads(call["stdin"])["items"]
     }
-    ours, platform = items["moderate-secrets"], items["moderate-platform"]
+    ours, platform = items["dagster-secrets"], items["moderate-platform"]
     assert ours["POSTGRES_PASSWORD"] == platform["postgres-password"]
     assert ours["S3_SECRET_ACCESS_KEY"] == platform["s3-secret-access-key"]
     assert platform["rabbitmq-password"] in ours["RABBIT_URL"]

@@ -99,7 +99,7 @@ def example_secrets() -> dict[str, str]:
     (ours,) = [
         each["stringData"]
         for each in documents(EXAMPLES)
-        if each["metadata"]["name"] == "moderate-secrets"
+        if each["metadata"]["name"] == "dagster-secrets"
     ]
     return dict(ours)
 

@@ -1,0 +1,267 @@
+"""What is broken: one thing after the other, as a seed says."""
+
+import contextlib
+import resource
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from random import Random
+
+import psutil
+
+from moderate.local.reporting import say
+from moderate.local.services.base import Service
+from moderate.local.services.s3 import S3Program
+from moderate_tests.faults import processes
+from moderate_tests.soak.figures import Struck
+from moderate_tests.soak.stage import PEERS, Stage
+from moderate_tests.soak.watch import Watch
+
+PREY_SECONDS = 15.0
+"""How long a kill waits for a process of its kind to be there."""
+RECOVERY_SECONDS = 75.0
+"""How long the next fault waits for every flow to go again."""
+LOOK_SECONDS = 0.1
+CALM_SECONDS = (1.0, 4.0)
+DOWN_SECONDS = (1.0, 6.0)
+BROKEN_SECONDS = (5.0, 15.0)
+LATENCY_MS = (100, 600)
+FELL = "ended by itself"
+"""What is struck down by no fault of ours, as a pod that is restarted."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that can be broken.
+
+    Attributes:
+        name: What people call it.
+        strike: Breaks it; says whether there was something to break.
+        mend: Makes it whole.
+        lasts: Seconds between the two: from, to.
+    """
+
+    name: str
+    strike: Callable[[], bool]
+    mend: Callable[[], None]
+    lasts: tuple[float, float]
+
+
+@dataclass
+class Chaos:
+    """Breaks one thing, waits until every flow goes again, and the next.
+
+    All faults come before one comes again. The same seed makes the same
+    choices; what they meet depends on the machine.
+
+    Attributes:
+        stage: What runs.
+        watch: Knows whether every flow goes again.
+        seed: What is chosen depends on it.
+        struck: What was done.
+    """
+
+    stage: Stage
+    watch: Watch
+    seed: int
+    struck: list[Struck] = field(default_factory=list)
+
+    def rage(self, seconds: float) -> None:
+        """Break things for so many seconds; nothing is begun afterwards."""
+        random = Random(f"{self.seed}/chaos")
+        end = time.monotonic() + seconds
+        for fault in self._deck(random):
+            time.sleep(random.uniform(*CALM_SECONDS))  # the moment
+            lasts = random.uniform(*fault.lasts)
+            if time.monotonic() + lasts > end:
+                return
+            self._break(fault, lasts)
+            self._await_recovery(end)
+
+    def _await_recovery(self, end: float) -> None:
+        since = self.watch.now
+        patience = min(end, time.monotonic() + RECOVERY_SECONDS)
+        while not self.watch.goes_again(since):
+            if time.monotonic() > patience:
+                return
+            time.sleep(LOOK_SECONDS)
+
+    def mend(self) -> None:
+        """Make everything whole that may be broken."""
+        self.stage.network.mend()
+        for part in self.stage.stack.parts:
+            part.start()
+
+    def _deck(self, random: Random) -> Iterator[Fault]:
+        while True:
+            faults = list(self._faults(random))
+            random.shuffle(faults)
+            yield from faults
+
+    def _break(self, fault: Fault, lasts: float) -> None:
+        self._pick_up()
+        begun = self.watch.now
+        is_struck = fault.strike()
+        victims = self.stage.stack.dead()
+        try:
+            if is_struck:
+                time.sleep(lasts)  # the fault
+            fell = [
+                part.name
+                for part in self.stage.stack.dead()
+                if part not in victims
+            ]
+        finally:
+            fault.mend()
+            self.mend()
+        if is_struck:
+            self._note(Struck(fault.name, begun, self.watch.now, fell))
+
+    def _pick_up(self) -> None:
+        """Start what has ended by itself since the last fault."""
+        if fallen := self.stage.stack.dead():
+            begun = self.watch.now
+            names = [part.name for part in fallen]
+            self.mend()
+            self._note(Struck(FELL, begun, self.watch.now, names))
+
+    def _note(self, struck: Struck) -> None:
+        fell = f"; fell: {', '.join(struck.fell)}" if struck.fell else ""
+        say(f"{struck.begun:6.0f} s: {struck.name}{fell}")
+        self.struck.append(struck)
+
+    def _faults(self, random: Random) -> Iterator[Fault]:
+        stack = self.stage.stack
+        for name, look in (
+            ("kill a run", self._runs),
+            ("kill an analysis", partial(processes.analyses, stack.root)),
+        ):
+            hunt = partial(_hunt, look, random)
+            yield Fault(name, hunt, _nothing, (0, 0))
+        for part in (
+            stack.worker,
+            stack.intake,
+            stack.daemon,
+            stack.code_server,
+        ):
+            yield _kill(part)
+        for part in (
+            stack.postgres,
+            stack.rabbitmq,
+            stack.keycloak,
+            stack.s3,
+            stack.platform_api,
+            stack.open_metadata,
+        ):
+            yield _kill(part) if random.random() < 0.5 else _restart(part)
+        for peer in PEERS:
+            yield self._slow(peer, random)
+            yield self._cut(peer, is_silent=random.random() < 0.5)
+        if stack.s3.program is S3Program.VERSITYGW:
+            yield self._full_disk()
+
+    def _slow(self, peer: str, random: Random) -> Fault:
+        latency = random.randint(*LATENCY_MS)
+
+        def strike() -> bool:
+            self.stage.network.slow(peer, latency, latency // 3)
+            return True
+
+        return Fault(
+            f"slow network to {peer}: {latency} ms each way",
+            strike,
+            self.stage.network.mend,
+            BROKEN_SECONDS,
+        )
+
+    def _cut(self, peer: str, *, is_silent: bool) -> Fault:
+        network = self.stage.network
+
+        def strike() -> bool:
+            (network.silence if is_silent else network.cut)(peer)
+            return True
+
+        how = "silent" if is_silent else "cut"
+        return Fault(
+            f"{how} network to {peer}", strike, network.mend, BROKEN_SECONDS
+        )
+
+    def _full_disk(self) -> Fault:
+        """Let no file of S3 grow: each write fails, as on a full disk.
+
+        No root is needed, unlike for a small file system. The server is told
+        EFBIG in place of ENOSPC, and answers both alike.
+        """
+        s3 = self.stage.stack.s3
+
+        def limit(size: int) -> bool:
+            pid = s3.process.pid if s3.running else None
+            if pid is None:
+                return False
+            with contextlib.suppress(psutil.Error):
+                process = psutil.Process(pid)
+                _, hard = process.rlimit(resource.RLIMIT_FSIZE)
+                process.rlimit(resource.RLIMIT_FSIZE, (size, hard))
+                return True
+            return False
+
+        def mend() -> None:
+            limit(resource.RLIM_INFINITY)
+
+        return Fault(
+            "S3's disk is full", lambda: limit(0), mend, BROKEN_SECONDS
+        )
+
+    def _runs(self) -> list[psutil.Process]:
+        """Return the processes of runs: of the worker, and of Dagster."""
+        stack = self.stage.stack
+        found: list[psutil.Process] = []
+        with contextlib.suppress(psutil.Error):
+            if stack.worker.running and stack.worker.process.pid:
+                worker = psutil.Process(stack.worker.process.pid)
+                for template in worker.children():
+                    found += template.children()
+            if stack.code_server.running and stack.code_server.process.pid:
+                code_server = psutil.Process(stack.code_server.process.pid)
+                found += [
+                    each
+                    for each in code_server.children()
+                    if "execute_run" in each.cmdline()
+                ]
+        return found
+
+
+def _nothing() -> None:
+    """Mend nothing: the service itself has to."""
+
+
+def _hunt(
+    look: Callable[[], Sequence[psutil.Process]], random: Random
+) -> bool:
+    """Kill a process as soon as there is one; say whether there was."""
+    end = time.monotonic() + PREY_SECONDS
+    while time.monotonic() < end:
+        found = sorted(look(), key=lambda process: process.pid)
+        if found:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                random.choice(found).kill()
+                return True
+        time.sleep(LOOK_SECONDS)
+    return False
+
+
+def _kill(part: Service) -> Fault:
+    def strike() -> bool:
+        part.kill()
+        return True
+
+    return Fault(f"kill {part.name}", strike, part.start, DOWN_SECONDS)
+
+
+def _restart(part: Service) -> Fault:
+    def strike() -> bool:
+        part.stop()
+        return True
+
+    return Fault(f"restart {part.name}", strike, part.start, DOWN_SECONDS)

@@ -1,0 +1,1 @@
+"""What judges a soak must be able to find fault with it."""

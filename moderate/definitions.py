@@ -89,17 +89,16 @@ def build_defs(**overrides: Any) -> Definitions:
         propagate_new_user_to_trust_services_job,
         create_asset_object_proof_job,
     ]
-    pruning, hourly = housekeeping.build(inbox_jobs)
+    batch_jobs = [
+        inbox_admin_job,
+        *data_services,
+        *dataset_jobs,
+        *metadata_jobs,
+    ]
+    pruning, hourly = housekeeping.build(inbox_jobs, batch_jobs)
     return Definitions(
         assets=[keycloak_users_count, *dataset_assets, operations_assets],
-        jobs=[
-            *inbox_jobs,
-            inbox_admin_job,
-            pruning,
-            *data_services,
-            *dataset_jobs,
-            *metadata_jobs,
-        ],
+        jobs=[*inbox_jobs, pruning, *batch_jobs],
         schedules=[*dataset_schedules, *metadata_schedules, hourly],
         sensors=[
             matrix_profile_messages_sensor,

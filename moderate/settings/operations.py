@@ -56,6 +56,14 @@ class OperationsSettings(Group):
         description="seconds after which runs that ended are deleted from "
         "Dagster, with their events",
     )
+    keep_batch_runs: Seconds = Field(
+        timedelta(days=180),
+        alias="BATCH_RUNS_KEEP_SECONDS",
+        ge=timedelta(hours=1),
+        description="the same for runs of jobs that work on no items "
+        "(metadata, datasets, data services, operations); what an asset has "
+        "of them in its history goes too, all but its latest",
+    )
     keep_points: Seconds = Field(
         timedelta(days=7),
         alias="OPERATIONS_KEEP_SECONDS",

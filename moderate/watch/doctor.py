@@ -1,7 +1,8 @@
 """Checks an installation, and says what to do about what it finds."""
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
@@ -14,7 +15,7 @@ from moderate.inbox.database import Conn, server_now
 from moderate.inbox.migrate import MEND, schema_version
 from moderate.inbox.model import Kind
 from moderate.redaction import Redactor
-from moderate.settings import GROUPS, S3Settings, Settings
+from moderate.settings import GROUPS, LauncherName, S3Settings, Settings
 from moderate.watch.numbers import (
     BROKER_FLOW,
     Numbers,
@@ -22,7 +23,8 @@ from moderate.watch.numbers import (
     look,
     wanted_schema,
 )
-from moderate.watch.peers import keycloak_version
+from moderate.watch.peers import cluster_of, keycloak_version
+from moderate.watch.rights import lacking_rights
 
 ADVICE = {
     "postgres": "see that Postgres runs, and check {settings}",
@@ -41,6 +43,14 @@ ADVICE = {
 GROUP_OF = {"rabbitmq": "rabbit"}
 PROBE_KEY = ".moderate-doctor"
 """An object that is written and removed at once."""
+
+LEAST_VERSIONS: Mapping[str, tuple[int, ...]] = {
+    "postgres": (15,),
+    "rabbitmq": (3, 10),
+    "keycloak": (26,),
+    "open_metadata": (1, 12),
+}
+"""The oldest of each peer that this service was tried with."""
 
 LOOKS_MISSED = 5
 LEAST_LATE_SECONDS = 60.0
@@ -82,6 +92,8 @@ def examine(settings: Settings, kinds: Iterable[Kind]) -> Iterator[Finding]:
         yield from _inbox(settings)
     if settings.s3 and not _problem_of(numbers, "s3"):
         yield _outputs_bucket(settings, settings.s3)
+    if not _problem_of(numbers, "kubernetes"):
+        yield from _cluster(settings)
     if settings.rabbit and settings.flow(BROKER_FLOW).is_on:
         yield from _queues(numbers)
     if not numbers.inbox_problem:
@@ -109,7 +121,25 @@ def _peers(settings: Settings, numbers: Numbers) -> Iterator[Finding]:
             version = _or_unknown(lambda: keycloak_version(settings))
         named = f", version {version}" if version else ""
         found = f"answers and knows us, {peer.seconds:.2f} s{named}"
-        yield Finding(check, Grade.OK, found)
+        yield _judged(peer.peer, Finding(check, Grade.OK, found), version)
+
+
+def _judged(peer: str, finding: Finding, version: str) -> Finding:
+    """Return a finding, or a fault where the peer is too old.
+
+    A peer that does not say its version is taken as it is.
+    """
+    least = LEAST_VERSIONS.get(peer, ())
+    told = re.search(r"\d+(?:\.\d+)*", version)
+    numbers = tuple(map(int, told[0].split("."))) if told else least
+    if numbers >= least:
+        return finding
+    wanted = ".".join(map(str, least))
+    return replace(
+        finding,
+        grade=Grade.FAULT,
+        advice=f"upgrade it to {wanted} or newer, see docs/migration.md",
+    )
 
 
 def _problem_of(numbers: Numbers, peer: str) -> str:
@@ -127,6 +157,24 @@ def _outputs_bucket(settings: Settings, s3: S3Settings) -> Finding:
         said = Redactor(settings.secrets()).redact(str(error))
         return Finding(check, Grade.FAULT, said, _advice("s3"))
     return Finding(check, Grade.OK, "the key may write and delete")
+
+
+def _cluster(settings: Settings) -> Iterator[Finding]:
+    """Say what our account may not do where analyses run."""
+    if settings.analyses.launcher is not LauncherName.KUBERNETES:
+        return
+    check = "kubernetes rights"
+    try:
+        lacking = lacking_rights(cluster_of(settings))
+    except ModerateError as error:
+        said = Redactor(settings.secrets()).redact(str(error))
+        yield Finding(check, Grade.NOTE, f"not known: {said}")
+        return
+    if lacking:
+        said = f"the account may not {', '.join(lacking)}"
+        yield Finding(check, Grade.FAULT, said, _advice("kubernetes"))
+    else:
+        yield Finding(check, Grade.OK, "the account may do what it needs")
 
 
 def _or_unknown(ask: Callable[[], str]) -> str:

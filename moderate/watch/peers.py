@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import cache
 from math import ceil
+from typing import TYPE_CHECKING
 
 from moderate.clients.http import HttpClient
 from moderate.clients.http import Timeouts as HttpTimeouts
@@ -33,6 +34,9 @@ from moderate.settings import (
     S3Settings,
     Settings,
 )
+
+if TYPE_CHECKING:
+    from moderate.analyses.kubernetes_api import Cluster
 
 PEERS = (
     "postgres",
@@ -248,16 +252,24 @@ def _open_metadata(settings: OpenMetadataSettings, bound: float) -> Greeted:
     return Greeted(str(version or ""))
 
 
+def cluster_of(settings: Settings) -> "Cluster":
+    """Return the cluster where analyses run.
+
+    Raises:
+        TemporaryError: There is none.
+    """
+    from moderate.analyses.kubernetes_api import connect  # noqa: PLC0415
+
+    return connect(settings.analyses.namespace, settings.analyses.kube_context)
+
+
 def _kubernetes(settings: Settings) -> Greeted:
     from moderate.analyses.kubernetes_api import (  # noqa: PLC0415
         JOBS,
         PODS,
-        connect,
     )
 
-    cluster = connect(
-        settings.analyses.namespace, settings.analyses.kube_context
-    )
+    cluster = cluster_of(settings)
     for kind in (JOBS, PODS):
         cluster.get(kind, NO_OBJECT.lstrip("."))
     return Greeted()

@@ -1,10 +1,11 @@
 """Prunes what is long over, a bounded piece at a time.
 
 Done items become tombstones, so that nothing brings them back; leases are
-forgotten; runs that worked on items are deleted from Dagster with their
-events, as Dagster keeps runs for ever; old points of our own assets too.
-Runs of assets stay: an asset's history is theirs. Ticks have a retention of
-their own in ``dagster.yaml``.
+forgotten; runs are deleted from Dagster with their events, as Dagster keeps
+runs for ever; old points of our own assets too. Runs that worked on no item
+have an age of their own, a longer one: an asset's history is in its runs. The
+latest of each job stays, so that the UI says how it went and an asset keeps
+its latest version. Ticks have a retention of their own in ``dagster.yaml``.
 
 Twice is harmless: what is gone is not found again.
 """
@@ -27,6 +28,9 @@ from dagster import (
     job,
     op,
 )
+from dagster._core.definitions.unresolved_asset_job_definition import (
+    UnresolvedAssetJobDefinition,
+)
 from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from sqlalchemy import delete, select
@@ -44,6 +48,9 @@ CRON = "17 * * * *"
 BUDGET = timedelta(minutes=5)
 """After which a housekeeping stops; the next one goes on."""
 
+BY_HAND = "__ASSET_JOB"
+"""What Dagster calls runs of assets that a person picked."""
+
 CHUNK = 500
 """Rows that one statement touches, so that none holds locks for long."""
 
@@ -54,6 +61,20 @@ OVER = (
 )
 
 InTime = Callable[[], bool]
+SomeJob = JobDefinition | UnresolvedAssetJobDefinition
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """Whose runs are pruned.
+
+    Attributes:
+        inbox: Jobs that work on items: the inbox knows what was done.
+        batch: All others: what is known of their work is in their runs.
+    """
+
+    inbox: tuple[str, ...]
+    batch: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,13 +84,14 @@ class Pruned:
     items: int = 0
     leases: int = 0
     runs: int = 0
+    batch_runs: int = 0
     points: int = 0
 
 
 def prune(
     inbox: Inbox,
     instance: DagsterInstance,
-    jobs: Sequence[str],
+    jobs: Jobs,
     settings: OperationsSettings,
     in_time: InTime,
 ) -> Pruned:
@@ -87,8 +109,15 @@ def prune(
         leases=_in_chunks(inbox, prune_batches, settings, in_time),
         runs=prune_runs(
             instance,
-            jobs,
+            jobs.inbox,
             age=settings.keep_runs,
+            limit=settings.prune_limit,
+            in_time=in_time,
+        ),
+        batch_runs=prune_runs(
+            instance,
+            jobs.batch,
+            age=settings.keep_batch_runs,
             limit=settings.prune_limit,
             in_time=in_time,
         ),
@@ -129,27 +158,39 @@ def prune_runs(
 ) -> int:
     """Delete runs of some jobs that ended; the oldest first.
 
+    The latest run of a job that succeeded stays, however old it is.
+
     Returns:
         How many were deleted.
     """
     before = datetime.now(UTC) - age
     deleted = 0
     for name in jobs:
+        if deleted >= limit or not in_time():
+            break
+        latest = _latest(instance, name)
         records = instance.get_run_records(
             RunsFilter(
                 job_name=name, statuses=list(OVER), created_before=before
             ),
-            limit=limit - deleted,
+            limit=limit - deleted + 1,  # one of them may be the latest
             ascending=True,
         )
         for record in records:
-            if not in_time():
+            if deleted >= limit or not in_time():
                 return deleted
-            instance.delete_run(record.dagster_run.run_id)
-            deleted += 1
-        if deleted >= limit:
-            break
+            if record.dagster_run.run_id != latest:
+                instance.delete_run(record.dagster_run.run_id)
+                deleted += 1
     return deleted
+
+
+def _latest(instance: DagsterInstance, job: str) -> str | None:
+    """Return the last run of a job that succeeded."""
+    found = instance.get_runs(
+        RunsFilter(job_name=job, statuses=[DagsterRunStatus.SUCCESS]), limit=1
+    )
+    return found[0].run_id if found else None
 
 
 def prune_points(
@@ -188,14 +229,18 @@ def prune_points(
 
 
 def build(
-    jobs: Sequence[JobDefinition],
+    inbox_jobs: Sequence[SomeJob], batch_jobs: Sequence[SomeJob]
 ) -> tuple[JobDefinition, ScheduleDefinition]:
     """Return the job that prunes, and its schedule.
 
     Args:
-        jobs: Those that work on items: their runs are pruned, and its own.
+        inbox_jobs: Those that work on items.
+        batch_jobs: All others but this one.
     """
-    names = [*(each.name for each in jobs), NAME]
+    jobs = Jobs(
+        inbox=tuple(each.name for each in inbox_jobs),
+        batch=(*(each.name for each in batch_jobs), BY_HAND, NAME),
+    )
 
     @op(name="prune", description="Prunes what is long over.")
     def prune_op(
@@ -205,7 +250,7 @@ def build(
         pruned = prune(
             inbox.open(),
             context.instance,
-            names,
+            jobs,
             process_settings().operations,
             lambda: time.monotonic() < end,
         )
@@ -214,6 +259,7 @@ def build(
                 "items emptied": pruned.items,
                 "leases forgotten": pruned.leases,
                 "runs deleted": pruned.runs,
+                "batch runs deleted": pruned.batch_runs,
                 "points deleted": pruned.points,
             }
         )
@@ -221,8 +267,9 @@ def build(
     @job(
         name=NAME,
         description="Prunes items, leases, runs and points that are older"
-        " than INBOX_KEEP_SECONDS, RUNS_KEEP_SECONDS and"
-        " OPERATIONS_KEEP_SECONDS; at most PRUNE_LIMIT of each.",
+        " than INBOX_KEEP_SECONDS, RUNS_KEEP_SECONDS,"
+        " BATCH_RUNS_KEEP_SECONDS and OPERATIONS_KEEP_SECONDS; at most"
+        " PRUNE_LIMIT of each.",
         tags={tags.FLOW: FLOW, **tags.NO_RUN_RETRIES},
         executor_def=in_process_executor,
     )

@@ -9,11 +9,15 @@ from dagster import (
     AssetCheckEvaluation,
     AssetCheckKey,
     AssetKey,
+    AssetMaterialization,
     AssetObservation,
+    DagsterEvent,
+    DagsterEventType,
     DagsterInstance,
     DagsterRunStatus,
     instance_for_test,
 )
+from dagster._core.events import StepMaterializationData
 from dagster._core.storage.asset_check_execution_record import (
     AssetCheckExecutionRecordStatus,
 )
@@ -98,7 +102,7 @@ def prune(
 def test_old_runs_of_our_jobs_go_with_their_events(
     storage: DagsterInstance,
 ) -> None:
-    old = add_run(storage, 31)
+    old = add_run(storage, 32)
     kept = {
         add_run(storage, 29),
         add_run(storage, 31, status=DagsterRunStatus.STARTED),
@@ -119,7 +123,73 @@ def test_no_more_runs_go_at_once_than_the_setting_says(
     assert prune(storage, limit=2) == 2
     assert {r.run_id for r in storage.get_runs()} == set(oldest[2:])
     assert prune(storage, in_time=lambda: False) == 0
-    assert prune(storage) == 3
+    assert prune(storage) == 2, "the latest stays"
+
+
+def test_the_latest_success_of_a_job_stays_however_old_it_is(
+    storage: DagsterInstance,
+) -> None:
+    """The UI goes on to say how a job went that runs once a year."""
+    add_run(storage, 400)
+    latest = add_run(storage, 390)
+    add_run(storage, 380, status=DagsterRunStatus.FAILURE)
+    assert prune(storage) == 2
+    assert [run.run_id for run in storage.get_runs()] == [latest]
+
+
+def test_runs_of_batch_jobs_go_by_an_age_of_their_own(
+    watched: Watched, storage: DagsterInstance
+) -> None:
+    """Of every job that this service has, and of assets picked by hand."""
+    jobs = sorted(build_defs().get_repository_def().job_names)
+    assert "__ASSET_JOB" in jobs
+    days = 100
+    for job in jobs:
+        add_run(storage, days, job)
+        add_run(storage, days, job)
+    definition = build_defs().resolve_job_def(JOB)
+    with environment({"RUNS_KEEP_SECONDS": str(30 * 86_400)}):
+        result = definition.execute_in_process(instance=storage)
+    told = output_of(result)
+    inbox_jobs = {
+        "matrix_profile_job",
+        "platform_job_results_job",
+        "propagate_new_user_to_trust_services_job",
+        "create_asset_object_proof_job",
+    }
+    assert told["runs deleted"].value == len(inbox_jobs)
+    assert told["batch runs deleted"].value == 0
+    with environment({"BATCH_RUNS_KEEP_SECONDS": str(90 * 86_400)}):
+        result = definition.execute_in_process(instance=storage)
+    told = output_of(result)
+    others = set(jobs) - inbox_jobs
+    # Its own latest success is the run before: both of its old ones go.
+    assert told["batch runs deleted"].value == len(others) + 1
+
+
+def test_an_asset_keeps_its_latest_version_when_its_run_goes(
+    storage: DagsterInstance,
+) -> None:
+    """What Dagster remembers of the asset itself is not of the run."""
+    key = AssetKey("keycloak_users_count")
+    for days in (40, 35):
+        run = storage.get_run_by_id(add_run(storage, days))
+        assert run
+        storage.report_dagster_event(
+            DagsterEvent(
+                DagsterEventType.ASSET_MATERIALIZATION.value,
+                JOB,
+                event_specific_data=StepMaterializationData(
+                    AssetMaterialization(key, metadata={"days": days})
+                ),
+            ),
+            run.run_id,
+        )
+    assert prune(storage) == 1
+    latest = storage.get_latest_materialization_event(key)
+    assert latest
+    assert latest.asset_materialization
+    assert latest.asset_materialization.metadata["days"].value == 35
 
 
 def test_old_points_go_and_new_ones_and_other_assets_stay(

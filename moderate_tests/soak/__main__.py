@@ -4,6 +4,7 @@ import argparse
 import os
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -40,6 +41,8 @@ FAILED = 1
 def main(arguments: Sequence[str]) -> int:
     """Soak, write the report, and return the exit code."""
     options = _options(arguments)
+    # What ends a soak from outside lets it end what it started, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     install.ensure(install.STACK)
     say(f"seed {options.seed}, {options.seconds:.0f} s")
     # Not below the output: Postgres does not run as root, and must reach it.

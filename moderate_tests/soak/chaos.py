@@ -1,7 +1,6 @@
 """What is broken: one thing after the other, as a seed says."""
 
 import contextlib
-import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from moderate.local.reporting import say
 from moderate.local.services.base import Service
 from moderate.local.services.s3 import S3Program
 from moderate_tests.faults import processes
+from moderate_tests.soak import disk
 from moderate_tests.soak.figures import Struck
 from moderate_tests.soak.stage import PEERS, Stage
 from moderate_tests.soak.watch import Watch
@@ -44,7 +44,7 @@ class Fault:
 
     name: str
     strike: Callable[[], bool]
-    mend: Callable[[], None]
+    mend: Callable[[], object]
     lasts: tuple[float, float]
 
 
@@ -159,7 +159,12 @@ class Chaos:
             yield self._slow(peer, random)
             yield self._cut(peer, is_silent=random.random() < 0.5)
         if stack.s3.program is S3Program.VERSITYGW:
-            yield self._full_disk()
+            yield Fault(
+                "S3's disk is full",
+                partial(disk.fill, stack.s3),
+                partial(disk.clear, stack.s3),
+                BROKEN_SECONDS,
+            )
 
     def _slow(self, peer: str, random: Random) -> Fault:
         latency = random.randint(*LATENCY_MS)
@@ -185,32 +190,6 @@ class Chaos:
         how = "silent" if is_silent else "cut"
         return Fault(
             f"{how} network to {peer}", strike, network.mend, BROKEN_SECONDS
-        )
-
-    def _full_disk(self) -> Fault:
-        """Let no file of S3 grow: each write fails, as on a full disk.
-
-        No root is needed, unlike for a small file system. The server is told
-        EFBIG in place of ENOSPC, and answers both alike.
-        """
-        s3 = self.stage.stack.s3
-
-        def limit(size: int) -> bool:
-            pid = s3.process.pid if s3.running else None
-            if pid is None:
-                return False
-            with contextlib.suppress(psutil.Error):
-                process = psutil.Process(pid)
-                _, hard = process.rlimit(resource.RLIMIT_FSIZE)
-                process.rlimit(resource.RLIMIT_FSIZE, (size, hard))
-                return True
-            return False
-
-        def mend() -> None:
-            limit(resource.RLIM_INFINITY)
-
-        return Fault(
-            "S3's disk is full", lambda: limit(0), mend, BROKEN_SECONDS
         )
 
     def _runs(self) -> list[psutil.Process]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from moderate.local.memory import choose_ports, choose_secrets, remember
 from moderate.local.ports import LOOPBACK
 from moderate.local.realm import SECRET_NAMES
-from moderate.local.stack import OWN_SECRETS, Stack
+from moderate.local.stack import OWN_SECRETS, PORT_NAMES, Stack
 from moderate_tests.e2e.live import Live
 from moderate_tests.e2e.shared import SETTINGS
 from moderate_tests.soak.network import Network, Road
@@ -71,14 +71,18 @@ def running(root: Path) -> Iterator[Stage]:
 def _build(root: Path) -> tuple[Network, Stack]:
     secrets = root / "secrets.json"
     remember(secrets, choose_secrets(secrets, (*OWN_SECRETS, *SECRET_NAMES)))
+    entries = [_entry(peer) for peer in PEERS]
+    chosen = choose_ports(
+        root / "soak-ports.json", (*PORT_NAMES, *entries, ORDERS), {}
+    )
+    ports = {name: chosen[name] for name in PORT_NAMES}
     # Only asked where its peers are: the real one has to know of the roads.
-    draft = Stack(root)
-    ports = choose_ports(root / "network.json", (ORDERS, *PEERS), {})
-    roads = {peer: Road(ports[peer], draft.ports[peer]) for peer in PEERS}
-    network = Network(root / "network", port=ports[ORDERS], roads=roads)
+    draft = Stack(root, ports=ports)
+    roads = {peer: Road(chosen[_entry(peer)], ports[peer]) for peer in PEERS}
+    network = Network(root / "network", port=chosen[ORDERS], roads=roads)
     stack = Stack(
         root,
-        ports=draft.ports,
+        ports=ports,
         durable=False,
         module=DEFINITIONS,
         emulator={
@@ -93,6 +97,11 @@ def _build(root: Path) -> tuple[Network, Stack]:
         fast=True,
     )
     return network, stack
+
+
+def _entry(peer: str) -> str:
+    """Name the port by which the service gets to a peer."""
+    return f"to {peer}"
 
 
 def _detours(stack: Stack, roads: Mapping[str, Road]) -> dict[str, str]:

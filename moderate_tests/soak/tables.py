@@ -19,6 +19,10 @@ MOST_ROWS = 50
 MOST_TABLES = 25
 """Of a database; then tables are dropped rather than made."""
 
+ENDED_BY_DAGSTER = {"dagster/max_runtime": "90"}
+"""Seconds. A run whose process was killed is noticed by Kubernetes; the
+launcher of processes can't tell, and would count it as at work for ever."""
+
 COLUMNS = """SELECT c.relname,
        (SELECT count(*) FROM pg_attribute a
          WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
@@ -67,7 +71,7 @@ class Tables:
         Raises:
             RuntimeError, httpx.HTTPError, KeyError: It did not start.
         """
-        return self._runs.launch(JOB)
+        return self._runs.launch(JOB, tags=ENDED_BY_DAGSTER)
 
     def is_over(self, run_id: str) -> bool:
         """Whether a run has ended, however it did."""

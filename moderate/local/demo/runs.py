@@ -31,12 +31,18 @@ class Runs:
     def __init__(self, url: str) -> None:
         self._url = url
 
-    def launch(self, job: str, config: Mapping[str, Any] | None = None) -> str:
+    def launch(
+        self,
+        job: str,
+        config: Mapping[str, Any] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> str:
         """Start a job, and return its run's id.
 
         Args:
             job: Its name.
             config: Of the run.
+            tags: Of the run, besides the job's own.
 
         Raises:
             RuntimeError: It did not start.
@@ -46,7 +52,12 @@ class Runs:
             "repositoryName": "__repository__",
             "repositoryLocationName": self.location,
         }
-        params = {"selector": selector, "runConfigData": config or {}}
+        pairs = [{"key": k, "value": v} for k, v in (tags or {}).items()]
+        params = {
+            "selector": selector,
+            "runConfigData": config or {},
+            "executionMetadata": {"tags": pairs},
+        }
         launched = self._ask(_LAUNCH, params=params)["launchRun"]
         if "run" not in launched:
             msg = f"{job} did not start: {launched}"

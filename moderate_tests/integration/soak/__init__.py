@@ -1,0 +1,1 @@
+"""What a soak breaks is broken: a fault that misses would prove nothing."""

@@ -50,6 +50,11 @@ KUBERNETES = [
     "kubernetes>=35,<36",
 ]
 
+# The web server in the worker's image: it loads the fast path's launcher.
+FAST_PATH = [
+    "dagster-webserver>=1.13.27,<1.14",
+]
+
 # Open datasets from Git to the platform.
 DATASETS = [
     "pyarrow>=18",
@@ -68,7 +73,7 @@ DATA_SERVICES = [
 LOCAL = [
     # Our OpenMetadata validates what it gets with the framework's models.
     *OPENMETADATA,
-    "dagster-webserver>=1.13.27,<1.14",
+    *FAST_PATH,
     "eemeter>=4,<5",
     "fastapi>=0.115,<1",
     "go-task-bin>=3.40,<4",
@@ -139,6 +144,7 @@ setup(
         "openmetadata": OPENMETADATA,
         "matrix-profile": MATRIX_PROFILE,
         "kubernetes": KUBERNETES,
+        "fast-path": FAST_PATH,
         "datasets": DATASETS,
         "data-services": DATA_SERVICES,
         "local": LOCAL,

@@ -48,6 +48,7 @@ from moderate_tests.integration.inbox.world import (
     SILENCE,
     WORD,
 )
+from moderate_tests.states import all_documented
 
 MACHINE = settings(
     max_examples=40,
@@ -57,6 +58,18 @@ MACHINE = settings(
     print_blob=True,
     suppress_health_check=list(HealthCheck),
 )
+
+SEE_CHANGES = """
+CREATE TABLE seen (was text, is_now text);
+CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO seen VALUES (OLD.state, NEW.state);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER see AFTER UPDATE ON work_item FOR EACH ROW
+    WHEN (OLD.state <> NEW.state) EXECUTE FUNCTION see();
+"""
+"""Notes every change of state, whoever makes it."""
 
 NAMES = st.sampled_from("abcdef")
 OURS = st.sampled_from([JOB, PARCEL])
@@ -302,6 +315,7 @@ class Life(RuleBasedStateMachine):
         row = self.any_item(number)
         refused = {"dispatched", "running"} | (set() if drops else {"done"})
         may = row["dropped_at"] is None and row["state"] not in refused
+        before = self.audited()
         with self.inbox.transaction() as conn:
             if drops:
                 kinds = self.inbox.kinds
@@ -311,8 +325,12 @@ class Life(RuleBasedStateMachine):
             else:
                 done = admin.retry_item(conn, row["id"], who="me", why="x")
         assert done == may
+        assert self.audited() == before + done, "who did it, and why"
         if done:
             self.promises.ends.pop(row["id"], None)
+
+    def audited(self) -> int:
+        return int(self.rows("SELECT count(*) AS n FROM audit")[0]["n"])
 
     @rule(is_time=RARELY)
     def prune(self, *, is_time: bool) -> None:
@@ -347,5 +365,10 @@ def test_every_promise_holds_whatever_happens_in_whatever_order(
     with psycopg.connect(
         inbox.where.conninfo, autocommit=True, row_factory=dict_row
     ) as conn:
+        conn.execute(SEE_CHANGES)
         Life.inbox, Life.conn = inbox, conn
         run_state_machine_as_test(Life, settings=MACHINE)
+        rows = conn.execute("SELECT DISTINCT was, is_now FROM seen").fetchall()
+    seen = {(row["was"], row["is_now"]) for row in rows}
+    assert seen <= all_documented(), "docs/architecture.md lacks a change"
+    assert len(seen) > len(State), "the world was asleep"

@@ -39,14 +39,15 @@ RUN --mount=type=secret,id=ca \
 WORKDIR /build
 # What changes rarely comes first.
 COPY setup.py pyproject.toml requirements.lock ./
-COPY scripts/image_requirements.py ./scripts/
+COPY scripts/image_requirements.py scripts/image-slim ./scripts/
 
 FROM builder AS matrix-profile-build
 RUN --mount=type=secret,id=ca \
     if [ -s /run/secrets/ca ]; then export SSL_CERT_FILE=/run/secrets/ca; fi \
  && /usr/bin/python3 scripts/image_requirements.py matrix-profile > wanted.txt \
  && uv pip install --quiet --compile-bytecode --verify-hashes \
-      --no-build --requirements wanted.txt --constraint requirements.lock
+      --no-build --requirements wanted.txt --constraint requirements.lock \
+ && scripts/image-slim /opt/moderate
 # Bytecode is compiled, and numba's cache filled, for the place of the code.
 COPY moderate/__init__.py /opt/moderate/code/moderate/
 COPY moderate/workloads/__init__.py /opt/moderate/code/moderate/workloads/
@@ -117,7 +118,8 @@ RUN --mount=type=secret,id=ca \
  && /usr/bin/python3 scripts/image_requirements.py core ${EXTRAS} > wanted.txt \
  && uv pip install --quiet --compile-bytecode --verify-hashes \
       --requirements wanted.txt --constraint requirements.lock \
-      --build-constraints requirements.lock
+      --build-constraints requirements.lock \
+ && scripts/image-slim /opt/moderate
 COPY moderate ./moderate
 RUN --mount=type=secret,id=ca \
     if [ -s /run/secrets/ca ]; then export SSL_CERT_FILE=/run/secrets/ca; fi \
@@ -134,7 +136,9 @@ ENV DAGSTER_HOME=/opt/dagster/dagster_home \
     HOME=/tmp \
     MODERATE_LOG_FORMAT=json \
     PYTHONDONTWRITEBYTECODE=1
-RUN mkdir --parents "${DAGSTER_HOME}" && touch "${DAGSTER_HOME}/dagster.yaml"
+# The root is read-only where it runs: places to mount at.
+RUN mkdir --parents "${DAGSTER_HOME}/storage" \
+ && touch "${DAGSTER_HOME}/dagster.yaml"
 ARG REVISION=unknown
 ARG VERSION=0.0.0
 LABEL org.opencontainers.image.title="moderate" \

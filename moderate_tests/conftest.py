@@ -17,6 +17,8 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
@@ -35,6 +37,17 @@ LIVE = ("moderate_tests/e2e/", "moderate_tests/faults/")
 SUMMARY = "summary"
 HYPOTHESIS_STATS = "_hypothesis_stats"
 _EXAMPLES = re.compile(r"(\d+) (?:passing|failing),")
+
+# No test is about a machine that is too busy. Hypothesis' own "ci" tries the
+# same inputs each time; `--hypothesis-profile full` tries others, and more.
+hypothesis_settings.register_profile(
+    "full",
+    deadline=None,
+    max_examples=2000,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+hypothesis_settings.load_profile("ci")
 
 
 def require(*requirements: Requirement) -> None:

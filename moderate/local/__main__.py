@@ -9,17 +9,18 @@ import sys
 import time
 from pathlib import Path
 from types import FrameType
+from typing import Protocol
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from moderate.local import install, ports
+from moderate.local import docker, install, ports
 from moderate.local.demo import Demo, demo_stack
 from moderate.local.leftovers import end_leftovers
 from moderate.local.lock import FolderLock
 from moderate.local.process import PartError
-from moderate.local.reporting import reporting, say
+from moderate.local.reporting import Reporter, reporting, say
 from moderate.local.services.keycloak import fetch_distribution
 from moderate.local.services.s3 import (
     VERSITYGW,
@@ -34,6 +35,12 @@ DOWN_SECONDS = 90.0
 POLL_SECONDS = 0.2
 # A part that ends by itself is started again, but not in a tight loop.
 RESTARTS_AT_MOST = 5
+IN_DOCKER = (
+    "Docker answers: Postgres, RabbitMQ, Keycloak and S3 are containers of"
+    " compose/. This way\nis tested without an engine;"
+    f" {docker.PREFERENCE}={docker.NEVER} makes them processes."
+)
+NOT_IN_DOCKER = "With Docker it did not start; now everything as processes."
 
 root_option = click.option(
     "--root",
@@ -47,7 +54,7 @@ root_option = click.option(
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """The whole platform on this machine, as ordinary processes."""
+    """The whole platform on this machine."""
 
 
 @main.command("install")
@@ -76,16 +83,23 @@ def up(
 ) -> None:
     """Start everything and stay until Ctrl-C."""
     wanted = dict(_parse_port(each) for each in given)
-    install.ensure(install.STACK, say)
     if detach:
         _detach(root, given, fast=fast)
         return
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
-    with reporting() as reporter:
-        stack = Stack(root, ports=wanted, reporter=reporter, fast=fast)
-        begun = time.monotonic()
-        stack.start()
+    begun = time.monotonic()
+
+    def make(reporter: Reporter, *, in_docker: bool) -> Stack:
+        return Stack(
+            root,
+            ports=wanted,
+            reporter=reporter,
+            fast=fast,
+            in_docker=in_docker,
+        )
+
+    stack = _started(root, make)
     try:
         _show(stack)
         say(f"Up after {time.monotonic() - begun:.0f} s; Ctrl-C stops it.")
@@ -101,12 +115,13 @@ def up(
 @click.option("--leave", is_flag=True, help="Stop everything at the end.")
 def demo(*, root: Path, leave: bool) -> None:
     """Start everything, send real data through, show what became of it."""
-    install.ensure(install.STACK, say)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
-    with reporting() as reporter:
-        stack = demo_stack(root, reporter)
-        stack.start()
+
+    def make(reporter: Reporter, *, in_docker: bool) -> Stack:
+        return demo_stack(root, reporter, in_docker=in_docker)
+
+    stack = _started(root, make)
     try:
         show = Demo(stack, say)
         show.run()
@@ -124,7 +139,8 @@ def demo(*, root: Path, leave: bool) -> None:
 
 @main.command()
 @root_option
-def down(*, root: Path) -> None:
+@click.option("--volumes", is_flag=True, help="Also delete data in Docker.")
+def down(*, root: Path, volumes: bool) -> None:
     """Stop a stack that runs elsewhere, and end what a crash left."""
     lock = FolderLock(root.absolute())
     deadline = time.monotonic() + DOWN_SECONDS
@@ -137,6 +153,8 @@ def down(*, root: Path) -> None:
             raise click.ClickException(f"process {holder} does not end")
         time.sleep(POLL_SECONDS)
     left = end_leftovers(root.absolute())
+    if docker.is_wanted(root):
+        Stack(root).end_containers(volumes=volumes)
     if left:
         say(f"Ended {left} processes of an earlier crash.")
     say("Down." if asked or left else "Nothing was running.")
@@ -160,6 +178,34 @@ def env(*, root: Path) -> None:
     """Print the stack's variables, with secrets, for a shell to read."""
     for name, value in Stack(root).env.items():
         say(f"export {name}={shlex.quote(value)}")
+
+
+class _Make(Protocol):
+    """Makes the stack that is to start."""
+
+    def __call__(self, reporter: Reporter, *, in_docker: bool) -> Stack: ...
+
+
+def _started(root: Path, make: _Make) -> Stack:
+    """Start a stack: with Docker where that answers, else as processes."""
+    if docker.is_wanted(root):
+        say(IN_DOCKER)
+        try:
+            return _start(make, in_docker=True)
+        except PartError as failure:
+            # What has begun in Docker has its data there.
+            if (root / docker.MARK).exists():
+                raise
+            say(f"{failure}\n{NOT_IN_DOCKER}")
+    install.ensure(install.STACK, say)
+    return _start(make, in_docker=False)
+
+
+def _start(make: _Make, *, in_docker: bool) -> Stack:
+    with reporting() as reporter:
+        stack = make(reporter, in_docker=in_docker)
+        stack.start()
+    return stack
 
 
 def _show(stack: Stack) -> None:

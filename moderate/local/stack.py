@@ -18,6 +18,7 @@ from pydantic import SecretStr
 
 from moderate.inbox.database import Address
 from moderate.inbox.migrate import migrate
+from moderate.local import docker
 from moderate.local.leftovers import end_leftovers
 from moderate.local.lock import FolderLock
 from moderate.local.memory import choose_ports, choose_secrets, remember
@@ -37,6 +38,14 @@ from moderate.local.services.fastpath import (
 )
 from moderate.local.services.fastpath import INSTANCE as FAST_INSTANCE
 from moderate.local.services.fastpath import Intake, Worker
+from moderate.local.services.in_docker import (
+    InDocker,
+    KeycloakInDocker,
+    PostgresInDocker,
+    RabbitMQInDocker,
+    S3InDocker,
+    project_of,
+)
 from moderate.local.services.keycloak import Keycloak
 from moderate.local.services.open_metadata import OpenMetadata
 from moderate.local.services.platform_api import PlatformApi
@@ -106,6 +115,7 @@ class Stack:
             (``EMULATOR_*``).
         environment: More variables for the code server.
         fast: With the fast path: an intake and a warm worker.
+        in_docker: The services that compose/ has are containers.
     """
 
     def __init__(
@@ -119,6 +129,7 @@ class Stack:
         emulator: Mapping[str, str] | None = None,
         environment: Mapping[str, str] | None = None,
         fast: bool = False,
+        in_docker: bool = False,
     ) -> None:
         self.root = root.absolute()
         self._reporter = reporter or Silence()
@@ -133,6 +144,11 @@ class Stack:
         self._secrets = choose_secrets(
             self._secrets_file, (*OWN_SECRETS, *SECRET_NAMES)
         )
+        self._docker = (
+            project_of(self.root, self.ports, self._secrets)
+            if in_docker
+            else None
+        )
         self._make_servers(durable=durable)
         self._make_emulators(emulator or {})
         self._make_dagster(module)
@@ -142,6 +158,8 @@ class Stack:
         for part in self.parts:
             part.cancelled = self._cancelled
             part.say = partial(self._reporter.note, part.name)
+            if self._docker and isinstance(part, InDocker):
+                part.project = self._docker
 
     @property
     def parts(self) -> tuple[Service, ...]:
@@ -179,7 +197,11 @@ class Stack:
             remember(self._ports_file, self.ports)
             remember(self._secrets_file, self._secrets)
             self._cancelled.clear()
+            self._prepare_containers()
             self._start_parts()
+            if self._docker:
+                # The next start finds its data there.
+                (self.root / docker.MARK).touch()
         except BaseException:
             self.stop()
             raise
@@ -194,7 +216,24 @@ class Stack:
         with ThreadPoolExecutor(len(self.parts)) as pool:
             for wave in (dagster, others):
                 list(pool.map(Service.stop, wave))
-        self._lock.release()
+        try:
+            if self._docker:
+                self._docker.down()
+        finally:
+            self._lock.release()
+
+    def end_containers(self, *, volumes: bool) -> None:
+        """Remove what Docker has of this stack.
+
+        Args:
+            volumes: The data too.
+
+        Raises:
+            PartError: That did not work.
+        """
+        project_of(self.root, self.ports, self._secrets).down(volumes=volumes)
+        if volumes:
+            (self.root / docker.MARK).unlink(missing_ok=True)
 
     def dead(self) -> list[Service]:
         """Parts that have ended by themselves."""
@@ -206,6 +245,15 @@ class Stack:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    def _prepare_containers(self) -> None:
+        if self._docker is None:
+            return
+        begun = time.monotonic()
+        self._reporter.starting(docker.PART)
+        say = partial(self._reporter.note, docker.PART)
+        self._docker.prepare(say, self._cancelled)
+        self._reporter.ready(docker.PART, time.monotonic() - begun)
 
     def _start_parts(self) -> None:
         started: dict[Service, Future[None]] = {}
@@ -239,14 +287,15 @@ class Stack:
         self._reporter.ready(part.name, time.monotonic() - begun)
 
     def _make_servers(self, *, durable: bool) -> None:
-        self.postgres = Postgres(
+        in_docker = self._docker is not None
+        self.postgres = (PostgresInDocker if in_docker else Postgres)(
             self.root / "postgres",
             port=self.ports["postgres"],
             password=self._secrets["postgres_password"],
             durable=durable,
             log=self._log(Postgres),
         )
-        self.rabbitmq = RabbitMQ(
+        self.rabbitmq = (RabbitMQInDocker if in_docker else RabbitMQ)(
             self.root / "rabbitmq",
             port=self.ports["rabbitmq"],
             distribution_port=self.ports["rabbitmq-distribution"],
@@ -254,14 +303,14 @@ class Stack:
             password=self._secrets["rabbitmq_password"],
             log=self._log(RabbitMQ),
         )
-        self.keycloak = Keycloak(
+        self.keycloak = (KeycloakInDocker if in_docker else Keycloak)(
             self.root / "keycloak",
             port=self.ports["keycloak"],
             admin_password=self._secrets["keycloak_admin_password"],
             realm_secrets=self._secrets,
             log=self._log(Keycloak),
         )
-        self.s3 = S3(
+        self.s3 = (S3InDocker if in_docker else S3)(
             self.root / "s3",
             port=self.ports["s3"],
             access_key=self._secrets["s3_access_key"],

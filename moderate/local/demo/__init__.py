@@ -23,11 +23,17 @@ PATIENCE = timedelta(minutes=10)
 POLL_SECONDS = 0.5
 
 
-def demo_stack(root: Path, reporter: Reporter | None = None) -> Stack:
+def demo_stack(
+    root: Path,
+    reporter: Reporter | None = None,
+    *,
+    in_docker: bool = False,
+) -> Stack:
     """Return the stack of the demo: some of its faults are on purpose."""
     return Stack(
         root,
         reporter=reporter,
+        in_docker=in_docker,
         emulator=EMULATOR,
         environment={**SETTINGS, **datasets.settings(root)},
     )

@@ -59,7 +59,7 @@ class Keycloak(HttpService):
     ) -> None:
         super().__init__(folder, port=port, log=log)
         self._admin_password = admin_password
-        self._realm_secrets = dict(realm_secrets)
+        self.realm_secrets = dict(realm_secrets)
         self._home = self.folder / "home"
 
     def client_environment(self) -> dict[str, str]:
@@ -102,7 +102,7 @@ class Keycloak(HttpService):
         shutil.copytree(shared / "bin", self._home / "bin", dirs_exist_ok=True)
         realm_file = imports / f"{REALM}-realm.json"
         realm_file.touch(mode=0o600)
-        realm_file.write_text(json.dumps(render_realm(self._realm_secrets)))
+        realm_file.write_text(json.dumps(render_realm(self.realm_secrets)))
 
     def make_process(self) -> Process:
         """The server's Java process, under its start script."""
@@ -123,10 +123,14 @@ class Keycloak(HttpService):
             ),
             folder=self.folder,
             log=self.log,
-            ready=lambda: probes.answers_ok(f"{self.url}/realms/{REALM}"),
+            ready=self.answers,
             start_timeout=START_TIMEOUT_SECONDS,
             cancelled=self.cancelled,
         )
+
+    def answers(self) -> bool:
+        """Whether the realm is served."""
+        return probes.answers_ok(f"{self.url}/realms/{REALM}")
 
 
 def fetch_distribution(say: Callable[[str], None] = ignore) -> None:

@@ -141,7 +141,7 @@ class Postgres(Service):
             environment=self.server_environment(),
             folder=Path("/"),
             log=self.log,
-            ready=self._answers,
+            ready=self.answers,
             stop_signal=signal.SIGINT,  # Does not wait for idle clients.
             cancelled=self.cancelled,
         )
@@ -185,7 +185,8 @@ class Postgres(Service):
             connect_timeout=CONNECT_TIMEOUT_SECONDS,
         )
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
+        """Whether the server takes connections."""
         try:
             with self._connect() as connection:
                 connection.execute("select 1")

@@ -44,14 +44,14 @@ class RabbitMQ(Service):
     ) -> None:
         super().__init__(folder, log=log)
         self.port = port
-        self._distribution_port = distribution_port
+        self.distribution_port = distribution_port
         self._mapper_port = mapper_port
         self._password = password
 
     @property
     def ports(self) -> tuple[int, ...]:
         """For clients, for other nodes, and of the port mapper."""
-        return (self.port, self._distribution_port, self._mapper_port)
+        return (self.port, self.distribution_port, self._mapper_port)
 
     @property
     def url(self) -> str:
@@ -86,7 +86,7 @@ class RabbitMQ(Service):
             environment=self.node_environment(),
             folder=self.folder,
             log=self.log,
-            ready=self._answers,
+            ready=self.answers,
             start_timeout=90,
             grace=20,
             cancelled=self.cancelled,
@@ -104,7 +104,7 @@ class RabbitMQ(Service):
             RABBITMQ_NODENAME=f"moderate-{self.port}@localhost",
             RABBITMQ_NODE_IP_ADDRESS=LOOPBACK,
             RABBITMQ_NODE_PORT=str(self.port),
-            RABBITMQ_DIST_PORT=str(self._distribution_port),
+            RABBITMQ_DIST_PORT=str(self.distribution_port),
             RABBITMQ_CONFIG_FILE=str(self._configuration),
             RABBITMQ_ADVANCED_CONFIG_FILE=str(self.folder / "none.config"),
             RABBITMQ_ENABLED_PLUGINS_FILE=str(self._plugins),
@@ -127,7 +127,8 @@ class RabbitMQ(Service):
     def _plugins(self) -> Path:
         return self.folder / "enabled_plugins"
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
+        """Whether the broker takes connections."""
         parameters = pika.URLParameters(self.url)
         parameters.socket_timeout = CONNECT_TIMEOUT_SECONDS
         parameters.blocked_connection_timeout = CONNECT_TIMEOUT_SECONDS

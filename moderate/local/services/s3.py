@@ -113,7 +113,6 @@ class S3(HttpService):
     def make_process(self) -> Process:
         """The S3 server."""
         moto = self.program is S3Program.MOTO
-        ready_url = self.url if moto else self.url + HEALTH_PATH
         return Process(
             self.name,
             self._moto() if moto else self._versitygw(),
@@ -123,9 +122,14 @@ class S3(HttpService):
             ),
             folder=self.folder,
             log=self.log,
-            ready=lambda: probes.answers_ok(ready_url),
+            ready=self.answers,
             cancelled=self.cancelled,
         )
+
+    def answers(self) -> bool:
+        """Whether the server serves."""
+        moto = self.program is S3Program.MOTO
+        return probes.answers_ok(self.url if moto else self.url + HEALTH_PATH)
 
     def settle(self) -> None:
         """Make the platform's buckets."""

@@ -3,13 +3,11 @@
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import stat
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +17,7 @@ import httpx
 import psycopg
 import pytest
 
+from moderate.local.docker import NEVER, PREFERENCE
 from moderate.local.leftovers import end_leftovers, marked_processes
 from moderate.local.ports import free_port
 from moderate.local.services.base import MARKER
@@ -44,12 +43,17 @@ class Command(subprocess.Popen[str]):
         super().__exit__(kind, error, trace)
 
 
-def moderate_local(*arguments: str) -> Command:
+def moderate_local(*arguments: str, docker: bool = False) -> Command:
+    environment = dict(os.environ)
+    if not docker:
+        # Also on a machine that has it.
+        environment[PREFERENCE] = NEVER
     return Command(
         [sys.executable, "-m", "moderate.local", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        env=environment,
     )
 
 
@@ -71,16 +75,6 @@ def read_until(process: Command, sign: str) -> str:
             return "".join(lines)
     message = f"ended without {sign!r}:\n{''.join(lines)}"
     raise AssertionError(message)
-
-
-@pytest.fixture
-def root() -> Iterator[Path]:
-    """A folder that other users may pass, unlike pytest's own."""
-    folder = Path(tempfile.mkdtemp(prefix="moderate-stack-"))
-    folder.chmod(0o711)
-    yield folder / "local"
-    await_that(lambda: not marked_processes(folder), "nothing is left")
-    shutil.rmtree(folder)
 
 
 @pytest.mark.e2e

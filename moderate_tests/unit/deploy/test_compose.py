@@ -5,8 +5,11 @@ from typing import Any
 import pytest
 from jsonschema import Draft7Validator
 
+from moderate.local import docker
 from moderate.local.realm import SECRET_NAMES
 from moderate.local.realm_file import PREFIX
+from moderate.local.services.in_docker import project_of
+from moderate.local.stack import OWN_SECRETS, PORT_NAMES
 from moderate.settings import load_settings
 from moderate_tests.unit.deploy.files import ROOT, environment_file, load
 
@@ -59,7 +62,7 @@ def test_ports_are_open_to_this_machine_alone(name: str) -> None:
 
 def test_every_volume_that_is_used_has_a_name() -> None:
     used = {
-        volume.partition(":")[0]
+        re.sub(r"\$\{\w+:-(.*?)\}", r"\1", volume).partition(":")[0]
         for service in SERVICES.values()
         for volume in service.get("volumes", [])
         if not volume.startswith(".")
@@ -68,11 +71,23 @@ def test_every_volume_that_is_used_has_a_name() -> None:
     assert used == set(FILE["volumes"])
 
 
-def test_the_example_has_every_variable_and_no_other() -> None:
-    text = (COMPOSE / "compose.yaml").read_text()
-    used = set(re.findall(r"\$\{(\w+)[:}]", text))
+TEXT = (COMPOSE / "compose.yaml").read_text()
+WANTED = set(re.findall(r"\$\{(\w+):\?", TEXT))
+WITH_DEFAULT = set(re.findall(r"\$\{(\w+):-", TEXT))
 
-    assert set(environment_file(COMPOSE / ".env.example")) == used
+
+def test_the_example_has_every_variable_that_is_wanted() -> None:
+    assert set(environment_file(COMPOSE / ".env.example")) == WANTED
+
+
+def test_the_local_stack_says_all_that_can_be_said() -> None:
+    """Else it would take another's value, or that of compose/.env."""
+    ports = dict.fromkeys(PORT_NAMES, 1)
+    secrets = dict.fromkeys((*OWN_SECRETS, *SECRET_NAMES), "x")
+    project = project_of(COMPOSE, ports, secrets)
+
+    assert set(project.variables) == WANTED | WITH_DEFAULT
+    assert set(docker.SERVICES) <= set(SERVICES)
 
 
 def test_open_metadata_is_opt_in() -> None:

@@ -5,103 +5,18 @@ which calls the script makes, in which order, and on which cluster.
 """
 
 import json
-import subprocess
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 
-from moderate_tests.unit.deploy.files import ROOT
+from moderate_tests.unit.deploy.machine import PROFILE, Machine
 
-PROFILE = "moderate-dev"
-ADDRESS = "192.168.49.2"
 TOKEN = "ey-the.bots.token_"
-STUB = """#!/usr/bin/env python3
-import json, os, pathlib, sys
-name, arguments = pathlib.Path(sys.argv[0]).name, sys.argv[1:]
-line = " ".join([name, *arguments])
-reads = "--filename -" in line or "/dev/stdin" in line
-given = sys.stdin.read() if reads else ""
-folder = pathlib.Path(os.environ["STUBS"])
-with (folder / "calls").open("a") as calls:
-    entry = {"line": line, "stdin": given, "env": dict(os.environ)}
-    calls.write(json.dumps(entry) + "\\n")
-for part, answer in json.loads((folder / "answers").read_text()).items():
-    if part in line:
-        sys.stdout.write(answer["out"])
-        sys.exit(answer["code"])
-"""
-
-
-@dataclass
-class Machine:
-    """A machine whose programs only note how they are called."""
-
-    folder: Path
-    answers: dict[str, dict[str, object]] = field(default_factory=dict)
-
-    def answer(self, part: str, out: str = "", code: int = 0) -> None:
-        """Let calls that contain ``part`` answer like this."""
-        self.answers[part] = {"out": out, "code": code}
-
-    def run(
-        self, command: str, **environment: str
-    ) -> subprocess.CompletedProcess[str]:
-        """Run the script."""
-        (self.folder / "answers").write_text(json.dumps(self.answers))
-        return subprocess.run(
-            [str(ROOT / "scripts" / "dev-k8s"), command],
-            env={
-                "PATH": f"{self.folder}:/usr/bin:/bin",
-                "HOME": str(self.folder),
-                "STUBS": str(self.folder),
-                "IMAGE_STORE": str(self.folder / "store"),
-                "BASE": "base",
-                "HOST_IP": "10.0.0.5",
-                "IMAGE_TAG": "1.2.3",
-                "DAGSTER_CHART_VERSION": "1.13.27",
-                "OPEN_METADATA_CHART_VERSION": "1.13.1",
-                **environment,
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-
-    @property
-    def calls(self) -> list[dict[str, str]]:
-        """How the programs were called."""
-        noted = self.folder / "calls"
-        lines = noted.read_text().splitlines() if noted.exists() else []
-        return [json.loads(line) for line in lines]
-
-    @property
-    def lines(self) -> list[str]:
-        """Their command lines."""
-        return [call["line"] for call in self.calls]
-
-    def line(self, *parts: str) -> str:
-        """Return the one command line that contains all ``parts``."""
-        (found,) = [
-            line for line in self.lines if all(part in line for part in parts)
-        ]
-        return found
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    for name in ("minikube", "kubectl", "helm", "docker"):
-        (tmp_path / name).write_text(STUB)
-        (tmp_path / name).chmod(0o755)
-    machine = Machine(tmp_path)
-    machine.answer("config current-context", PROFILE)
-    machine.answer("config view", f"https://{ADDRESS}:8443")
-    machine.answer(f"--profile {PROFILE} ip", ADDRESS)
-    return machine
-
-
-CHANGING = ("update-token", "restart", "forward-dagster")
+CHANGING = (
+    "update-token",
+    "restart",
+    "forward-dagster",
+    "forward-open-metadata",
+)
 
 
 @pytest.mark.parametrize("command", CHANGING)
@@ -258,4 +173,58 @@ def test_a_missing_tool_is_named(machine: Machine) -> None:
 
     assert result.returncode != 0
     assert "helm is missing" in result.stderr
+    assert machine.calls == []
+
+
+@pytest.mark.parametrize("command", ["update-token", "restart"])
+def test_what_is_done_twice_is_done_the_same(
+    command: str, machine: Machine
+) -> None:
+    machine.run(command, OPEN_METADATA_TOKEN=TOKEN)
+    once = machine.lines
+
+    result = machine.run(command, OPEN_METADATA_TOKEN=TOKEN)
+
+    assert result.returncode == 0, result.stderr
+    assert machine.lines == once * 2
+
+
+def test_forwarding_goes_to_the_ports_that_the_pages_name(
+    machine: Machine,
+) -> None:
+    machine.run("forward-dagster")
+    told = machine.run("forward-open-metadata")
+
+    machine.line("port-forward", "dagster-webserver", "8181:8080")
+    machine.line("port-forward", "0.0.0.0", "openmetadata", "8585:8585")
+    assert "http://10.0.0.5:8585" in told.stderr
+
+
+def test_a_cluster_that_does_not_run_is_not_started_by_the_way(
+    machine: Machine,
+) -> None:
+    machine.answer(f"--profile {PROFILE} ip", code=85)
+
+    result = machine.run("restart")
+
+    assert result.returncode != 0
+    assert "start-dev-k8s" in result.stderr
+    assert not [line for line in machine.lines if " start" in line]
+
+
+def test_deleting_names_the_one_profile(machine: Machine) -> None:
+    result = machine.run("delete")
+
+    assert result.returncode == 0, result.stderr
+    assert machine.lines == [f"minikube --profile {PROFILE} delete"]
+
+
+def test_without_minikube_there_is_nothing_to_delete(
+    machine: Machine,
+) -> None:
+    (machine.folder / "minikube").unlink()
+
+    result = machine.run("delete")
+
+    assert result.returncode == 0, result.stderr
     assert machine.calls == []

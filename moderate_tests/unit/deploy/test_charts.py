@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from dagster._config import validate_config
 from dagster._core.run_coordinator import QueuedRunCoordinator
+from dagster._core.storage.root import LocalArtifactStorage
 from dagster_k8s.container_context import K8sContainerContext
 from jsonschema import Draft202012Validator
 
@@ -29,6 +30,8 @@ SCHEMAS = Path(
 DAGSTER = values_of("dagster", "production")
 LAUNCHER = DAGSTER["runLauncher"]["config"]["k8sRunLauncher"]
 CODE = DAGSTER["dagster-user-deployments"]["deployments"][0]
+DAGSTER_HOME = "/opt/dagster/dagster_home"
+"""As the chart and the image have it."""
 WHERE_SECRETS_ARE = {
     "postgresqlSecretName",
     "rsaprivateKeyFilePath",
@@ -88,6 +91,21 @@ def test_an_environment_repeats_nothing(chart: str, environment: str) -> None:
     assert [path for path, value in own if common.get(path) == value] == []
 
 
+@pytest.mark.parametrize("chart", CHARTS)
+def test_the_page_says_what_each_value_is_for(chart: str) -> None:
+    page = (ROOT / "docs" / "kubernetes.md").read_text()
+    told = page.split("### What each value is for")[1].split("\n### ")[0]
+    values = load(VALUES / chart / "values.yaml")
+    # These hold values of many parts, which the page names by themselves.
+    within = ("dagsterDaemon", "dagsterWebserver", "openmetadata")
+    names = set(values) - set(within)
+    for name in within:
+        names |= set(values.get(name, {}).get("config", values.get(name, {})))
+    common = {"enabled", "image", "logLevel"}
+
+    assert {name for name in names - common if name not in told} == set()
+
+
 def test_the_charts_version_is_that_of_the_lock_file() -> None:
     """Web server and daemon must understand what the runs write."""
     lock = (ROOT / "requirements.lock").read_text()
@@ -133,7 +151,8 @@ def test_runs_pass_pod_security_restricted() -> None:
         camel(pod["security_context"]), camel(container["security_context"])
     )
     assert [each["name"] for each in pod["volumes"]] == ["tmp"]
-    assert [each["name"] for each in container["volume_mounts"]] == ["tmp"]
+    places = [each["mount_path"] for each in container["volume_mounts"]]
+    assert places == ["/tmp", f"{DAGSTER_HOME}/storage"]
     assert container["resources"]["limits"] == {"memory": "2Gi"}
     assert merged["job_spec_config"]["ttl_seconds_after_finished"] > 0
 
@@ -203,9 +222,23 @@ def assert_restricted(pod: Any, container: Any) -> None:
 def assert_scratch(values: Any) -> None:
     """The root is read-only, and `forkserver` needs a place for its socket."""
     (volume,) = values["volumes"]
-    (mount,) = values["volumeMounts"]
+    mount = values["volumeMounts"][0]
     assert "emptyDir" in volume
     assert mount == {"name": volume["name"], "mountPath": "/tmp"}
+
+
+def test_the_waiting_containers_image_is_named_once() -> None:
+    """The chart puts registry and repository together."""
+    image = DAGSTER["postgresql"]["image"]
+
+    assert image["registry"] not in image["repository"]
+
+
+def test_what_an_op_hands_on_is_kept_where_runs_can_write() -> None:
+    """Dagster keeps it in its home unless a flow says otherwise."""
+    kept = LocalArtifactStorage(DAGSTER_HOME).storage_dir
+
+    assert kept in [each["mountPath"] for each in CODE["volumeMounts"]]
 
 
 def test_dagster_takes_the_queues_configuration() -> None:

@@ -268,8 +268,9 @@ def test_kills_leave_one_word_per_job_and_no_orphan(
     assert service.launcher.all_attempts() == []
     repeats = sum(len(told) - 1 for told in patches.values())
     print(  # noqa: T201  # the summary that is asked for
-        f"\n{kills} kills {dict(storm.killed)}, {len(storm.jobs)} jobs,"
-        f" {len(cluster.node.starts)} attempts, {repeats} identical repeats"
+        f"\nkills {storm.killed.total()}, orphans 0, double Jobs 0, told wrong"
+        f" 0, jobs {len(storm.jobs)}, attempts {len(cluster.node.starts)},"
+        f" told again {repeats}, seed {SEED}, {dict(storm.killed)}"
     )
 
 

@@ -5,12 +5,12 @@ and the launchers' contract; here is also what only a real one does.
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from moderate.analyses.kubernetes_causes import Patience
-from moderate.analyses.kubernetes_objects import Facts, time_of
+from moderate.analyses.kubernetes_objects import Facts
 from moderate.analyses.kubernetes_outcome import Standing, standing
 from moderate.analyses.launcher import Absent, Finished, Pending, Running
 from moderate.analyses.outcomes import Reason
@@ -18,7 +18,8 @@ from moderate_tests.kubernetes.store import Json
 
 BEGUN = "2026-01-01T00:00:00Z"
 ENDED = "2026-01-01T00:01:00Z"
-NOW = time_of("2026-01-01T00:10:00Z")
+NOW = datetime(2026, 1, 1, 0, 10, tzinfo=UTC)
+SINCE = datetime(2026, 1, 1, tzinfo=UTC)
 FULL = "0/3 nodes are available: 3 Insufficient memory."
 
 
@@ -76,7 +77,6 @@ def read(
     events: Sequence[Json] = (),
     log: bytes = b"",
 ) -> Standing:
-    assert NOW
     return standing(Facts(job, pods, lambda: events, lambda: log, NOW))
 
 
@@ -214,7 +214,7 @@ def test_a_job_is_over_only_when_its_pod_is() -> None:
     running = pod_of("Running", {"running": {"startedAt": BEGUN}})
     failing = job_of(FAILING)
 
-    assert read(failing, running).status == Running(time_of(BEGUN))
+    assert read(failing, running).status == Running(SINCE)
     assert isinstance(read(failing, pod_of("Pending")).status, Pending)
     over = pod_of("Failed", ended(65))
     assert reason_of(failing, over) is Reason.BAD_DATA
@@ -344,12 +344,11 @@ def test_what_has_begun_is_not_stuck() -> None:
 
     found = read(job_of(), running, events=[event("FailedMount", "")])
 
-    assert (found.status, found.stuck) == (Running(time_of(BEGUN)), None)
+    assert (found.status, found.stuck) == (Running(SINCE), None)
 
 
 def test_a_lost_nodes_pod_is_given_a_moment_past_its_grace() -> None:
     """A busy kubelet needs one too."""
-    assert NOW
     just_now = (NOW - timedelta(seconds=4)).isoformat()
     running = {"running": {"startedAt": BEGUN}}
 

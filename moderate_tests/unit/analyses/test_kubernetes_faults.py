@@ -17,6 +17,7 @@ from moderate.analyses.kubernetes_api import (
     Json,
     UnreachableError,
 )
+from moderate.analyses.kubernetes_log import Excerpt, read_log
 from moderate.analyses.kubernetes_watch import Watch
 from moderate.analyses.launcher import (
     Absent,
@@ -34,6 +35,7 @@ from moderate_tests.contract.launchers import programs
 from moderate_tests.kubernetes.cluster import NAMESPACE
 from moderate_tests.unit.analyses.kubernetes_bench import (
     ATTEMPT,
+    IMAGE,
     NAME,
     KubernetesBench,
     outcome,
@@ -174,6 +176,25 @@ for number in range({LINES}):
 
     wanted = [f"{number}\n".encode() for number in range(LINES)]
     assert kubernetes.lines == wanted
+
+
+def test_a_container_that_waits_has_no_log_yet(
+    kubernetes: KubernetesBench,
+) -> None:
+    """The API answers 400: it is asked again, and that is no failure."""
+    kubernetes.cluster.node.missing_images[IMAGE] = "manifest unknown"
+    launcher = kubernetes.launcher(start_patience=timedelta(minutes=5))
+    launcher.launch(kubernetes.spec("print('up')"))
+    programs.until(lambda: kubernetes.cluster.pods_of(NAME))
+    pod = kubernetes.cluster.pod_of(NAME)["metadata"]["name"]
+
+    with pytest.raises(TemporaryError, match="400"):
+        read_log(kubernetes.cluster.client(), pod, Excerpt(100))
+    assert launcher.logs(ATTEMPT, 100) == b""
+
+    kubernetes.cluster.node.missing_images.clear()
+    assert outcome(launcher).succeeded
+    assert launcher.logs(ATTEMPT, 100) == b"up\n"
 
 
 def test_who_is_interrupted_leaves_no_thread_behind(

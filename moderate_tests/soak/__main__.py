@@ -23,7 +23,7 @@ from moderate_tests.soak.load import Load
 from moderate_tests.soak.outside import Outside
 from moderate_tests.soak.report import render
 from moderate_tests.soak.result import Circumstances, Result, weigh
-from moderate_tests.soak.stage import Stage, running
+from moderate_tests.soak.stage import STACK, Stage, running
 from moderate_tests.soak.tables import Tables
 from moderate_tests.soak.watch import Watch
 
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str]) -> int:
             result = soak(stage, options.seed, options.seconds)
     finally:
         shutil.copytree(
-            root / "logs", options.output / "logs", dirs_exist_ok=True
+            root / STACK / "logs", options.output / "logs", dirs_exist_ok=True
         )
         shutil.rmtree(root, ignore_errors=True)
     folders = [options.output, *([DOCS] if options.publish else [])]

@@ -139,21 +139,23 @@ class Chaos:
         ):
             hunt = partial(_hunt, look, random)
             yield Fault(name, hunt, _nothing, (0, 0))
-        for part in (
+        ours: Sequence[Service] = (
             stack.worker,
             stack.intake,
             stack.daemon,
             stack.code_server,
-        ):
-            yield _kill(part)
-        for part in (
+        )
+        peers: Sequence[Service] = (
             stack.postgres,
             stack.rabbitmq,
             stack.keycloak,
             stack.s3,
             stack.platform_api,
             stack.open_metadata,
-        ):
+        )
+        for part in ours:
+            yield _kill(part)
+        for part in peers:
             yield _kill(part) if random.random() < 0.5 else _restart(part)
         for peer in PEERS:
             yield self._slow(peer, random)

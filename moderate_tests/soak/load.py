@@ -206,7 +206,7 @@ class Load:
             self.live.post("value" if is_real else stand_in(seconds=seconds))
 
     def _change(self, _: Random, number: int) -> None:
-        for _ in range(number):
+        for _each in range(number):
             self.tables.change()
 
     def _ingest(self) -> None:

@@ -23,6 +23,7 @@ PEERS = (
     "open-metadata",
 )
 ORDERS = "orders"
+STACK = "stack"
 
 MORE_SETTINGS = {
     # A flow that waits for a silent peer must come back by itself in time.
@@ -59,7 +60,8 @@ def running(root: Path) -> Iterator[Stage]:
     Args:
         root: Data, logs, ports and secrets lie in here.
     """
-    network, stack = _build(root)
+    # Beside the stack's folder: what runs in there when it starts is ended.
+    network, stack = _build(root / STACK, root / "network")
     with network, stack:
         live = Live(stack)
         try:
@@ -68,7 +70,7 @@ def running(root: Path) -> Iterator[Stage]:
             live.close()
 
 
-def _build(root: Path) -> tuple[Network, Stack]:
+def _build(root: Path, folder: Path) -> tuple[Network, Stack]:
     secrets = root / "secrets.json"
     remember(secrets, choose_secrets(secrets, (*OWN_SECRETS, *SECRET_NAMES)))
     entries = [_entry(peer) for peer in PEERS]
@@ -79,7 +81,7 @@ def _build(root: Path) -> tuple[Network, Stack]:
     # Only asked where its peers are: the real one has to know of the roads.
     draft = Stack(root, ports=ports)
     roads = {peer: Road(chosen[_entry(peer)], ports[peer]) for peer in PEERS}
-    network = Network(root / "network", port=chosen[ORDERS], roads=roads)
+    network = Network(folder, port=chosen[ORDERS], roads=roads)
     stack = Stack(
         root,
         ports=ports,

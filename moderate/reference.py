@@ -40,11 +40,15 @@ LONGEST_SHOWN = 200
 
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-# As bytes: a row that is no text must not hide the others.
+# As bytes: a row that is no text must not hide the others. A database without
+# an encoding takes any, and would be asked to convert what is none.
 _READ = f"""
-SELECT id, convert_to(key::text, 'UTF8') AS key,
-       convert_to(value::text, 'UTF8') AS value
-  FROM {TABLE} ORDER BY id
+SELECT id, convert_to(key::text, name) AS key,
+       convert_to(value::text, name) AS value
+  FROM {TABLE},
+       (SELECT CASE getdatabaseencoding() WHEN 'SQL_ASCII' THEN 'SQL_ASCII'
+               ELSE 'UTF8' END AS name) AS encoding
+ ORDER BY id
 """  # noqa: S608  # a constant
 
 

@@ -23,6 +23,8 @@ class Found:
             rules say.
         read: Users who were read.
         new: Those who became items.
+        known: Those who were items already.
+        left_out: Those who get no DID by a setting.
         swept: Whether a sweep has come to its end.
         place: How far a sweep that goes on has come.
     """
@@ -30,13 +32,18 @@ class Found:
     count: int | None = None
     read: int = 0
     new: int = 0
+    known: int = 0
+    left_out: int = 0
     swept: bool = False
     place: int | None = None
 
     def __str__(self) -> str:
         """Say it in a phrase, for the tick's log."""
         counted = "" if self.count is None else f"{self.count} users, "
-        said = f"{counted}read {self.read}, new {self.new}"
+        said = (
+            f"{counted}read {self.read}, new {self.new}, known {self.known},"
+            f" left out {self.left_out}"
+        )
         if self.place is not None:
             return f"{said}; the sweep goes on at {self.place}"
         return f"{said}; all were read" if self.swept else said
@@ -182,8 +189,12 @@ class _Search:
             with self._inbox.transaction() as conn:
                 new = len(self._inbox.record(conn, unknown))
                 self._cursor = advance_cursor(conn, self._cursor, onward)
+        wanted = len(plan.items_of(read, self._rules))
+        found = self._found
         self._found = replace(
-            self._found,
-            read=self._found.read + len(read),
-            new=self._found.new + new,
+            found,
+            read=found.read + len(read),
+            new=found.new + new,
+            known=found.known + wanted - new,
+            left_out=found.left_out + len(read) - wanted,
         )

@@ -1,5 +1,6 @@
 """Users of a real Keycloak become work items, whatever they are called."""
 
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -367,6 +368,22 @@ def test_service_accounts_and_disabled_users_follow_their_setting(
         ticks.tick()
         assert "dave" in ticks.found, "as soon as he may log in"
         assert (account in ticks.found) == (are_wanted == "true")
+
+
+def test_a_tick_says_how_many_it_read_and_what_they_were(
+    ticks: Ticks, realm: Realm, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Pages overlap: whoever is read twice is known the second time."""
+    realm.add("alice", "bob")
+    realm.add("dave", enabled=False)
+    with environment({"USER_DIDS_DISABLED_USERS": "false"}):
+        ticks.tick()
+    logged = capsys.readouterr().err
+    said = re.search(r"read (\d+), new 2, known (\d+), left out (\d+)", logged)
+    assert said, logged
+    read, known, left_out = map(int, said.groups())
+    assert left_out > 0
+    assert read == 2 + known + left_out
 
 
 def test_what_is_due_is_dispatched_while_keycloak_is_down(

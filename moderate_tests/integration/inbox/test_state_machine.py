@@ -366,9 +366,12 @@ def test_every_promise_holds_whatever_happens_in_whatever_order(
         inbox.where.conninfo, autocommit=True, row_factory=dict_row
     ) as conn:
         conn.execute(SEE_CHANGES)
-        Life.inbox, Life.conn = inbox, conn
-        run_state_machine_as_test(Life, settings=MACHINE)
-        rows = conn.execute("SELECT DISTINCT was, is_now FROM seen").fetchall()
+        try:
+            Life.inbox, Life.conn = inbox, conn
+            run_state_machine_as_test(Life, settings=MACHINE)
+            rows = conn.execute("SELECT DISTINCT * FROM seen").fetchall()
+        finally:
+            conn.execute("DROP TABLE seen; DROP FUNCTION see CASCADE")
     seen = {(row["was"], row["is_now"]) for row in rows}
     assert seen <= all_documented(), "docs/architecture.md lacks a change"
     assert len(seen) > len(State), "the world was asleep"

@@ -19,7 +19,7 @@ from moderate.local.reporting import say
 from moderate_tests.faults.verdict import commit
 from moderate_tests.soak.chaos import Chaos
 from moderate_tests.soak.ledger import Facts, judge
-from moderate_tests.soak.load import Load
+from moderate_tests.soak.load import REFUSED, Load
 from moderate_tests.soak.outside import Outside
 from moderate_tests.soak.report import render
 from moderate_tests.soak.result import Circumstances, Result, weigh
@@ -119,11 +119,16 @@ def settle(load: Load, outside: Outside, ended: float) -> Facts:
     deadline = time.monotonic() + SETTLE_SECONDS
     run, asked = "", 0.0
     while True:
-        facts = outside.facts(ended)
-        if not judge(facts) or time.monotonic() > deadline:
-            return facts
-        if any(list(each.findings()) for each in facts.tables):
-            run, asked = load.ingest_again(run, asked)
+        is_late = time.monotonic() > deadline
+        try:
+            facts = outside.facts(ended)
+            if is_late or not judge(facts):
+                return facts
+            if any(list(each.findings()) for each in facts.tables):
+                run, asked = load.ingest_again(run, asked)
+        except REFUSED:
+            if is_late:
+                raise
         time.sleep(SETTLE_LOOK_SECONDS)  # until something changes
 
 

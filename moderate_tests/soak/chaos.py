@@ -13,7 +13,7 @@ from moderate.local.reporting import say
 from moderate.local.services.base import Service
 from moderate.local.services.s3 import S3Program
 from moderate_tests.faults import processes
-from moderate_tests.soak import disk
+from moderate_tests.soak import disk, runs
 from moderate_tests.soak.figures import Struck
 from moderate_tests.soak.stage import PEERS, Stage
 from moderate_tests.soak.watch import Watch
@@ -134,7 +134,7 @@ class Chaos:
     def _faults(self, random: Random) -> Iterator[Fault]:
         stack = self.stage.stack
         for name, look in (
-            ("kill a run", self._runs),
+            ("kill a run", partial(runs.of, stack)),
             ("kill an analysis", partial(processes.analyses, stack.root)),
         ):
             hunt = partial(_hunt, look, random)
@@ -193,24 +193,6 @@ class Chaos:
         return Fault(
             f"{how} network to {peer}", strike, network.mend, BROKEN_SECONDS
         )
-
-    def _runs(self) -> list[psutil.Process]:
-        """Return the processes of runs: of the worker, and of Dagster."""
-        stack = self.stage.stack
-        found: list[psutil.Process] = []
-        with contextlib.suppress(psutil.Error):
-            if stack.worker.running and stack.worker.process.pid:
-                worker = psutil.Process(stack.worker.process.pid)
-                for template in worker.children():
-                    found += template.children()
-            if stack.code_server.running and stack.code_server.process.pid:
-                code_server = psutil.Process(stack.code_server.process.pid)
-                found += [
-                    each
-                    for each in code_server.children()
-                    if "execute_run" in each.cmdline()
-                ]
-        return found
 
 
 def _nothing() -> None:

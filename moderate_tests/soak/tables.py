@@ -5,11 +5,13 @@ from contextlib import suppress
 from random import Random
 
 import httpx
+import psutil
 import psycopg
 from psycopg import sql
 
-from moderate.local.demo.runs import Runs
+from moderate.local.demo.runs import ENDED, Runs
 from moderate.local.stack import Stack
+from moderate_tests.e2e.webserver import Run, WebserverUI
 from moderate_tests.soak.ledger import Shape, TableFacts
 
 DATABASES = ("soak_meters", "soak_sites")
@@ -42,6 +44,7 @@ class Tables:
         self._stack = stack
         self._random = random
         self._runs = Runs(stack.webserver.url)
+        self._ui = WebserverUI(stack.webserver.url)
         self._made = 0
         self._known: set[str] = set()
         for database in DATABASES:
@@ -74,8 +77,16 @@ class Tables:
         return self._runs.launch(JOB, tags=ENDED_BY_DAGSTER)
 
     def is_over(self, run_id: str) -> bool:
-        """Whether a run has ended, however it did."""
-        return self._runs.ended(run_id) is not None
+        """Whether a run has ended, however it did.
+
+        One whose process is gone has, whatever Dagster believes: so would
+        Kubernetes find.
+        """
+        status = self._runs.status(run_id)
+        if status != "STARTED":
+            return status in ENDED
+        pid = self._ui.process_of(Run(run_id, JOB, status, "", {}))
+        return pid is not None and not psutil.pid_exists(pid)
 
     def facts(self) -> list[TableFacts]:
         """Return what each table is, and what OpenMetadata has of it.

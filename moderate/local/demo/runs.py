@@ -66,8 +66,12 @@ class Runs:
 
     def ended(self, run_id: str) -> str | None:
         """Return how a run ended; ``None``: it has not."""
-        status = self._ask(_STATUS, id=run_id)["runOrError"]["status"]
+        status = self.status(run_id)
         return status if status in ENDED else None
+
+    def status(self, run_id: str) -> str:
+        """Return how a run stands, as Dagster has it."""
+        return str(self._ask(_STATUS, id=run_id)["runOrError"]["status"])
 
     @property
     def location(self) -> str:

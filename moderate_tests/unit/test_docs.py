@@ -82,3 +82,18 @@ def test_every_file_that_the_readme_links_to_exists() -> None:
     for page in (ROOT / "README.md", *DOCS.glob("*.md")):
         for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
             assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_every_test_that_a_page_names_exists() -> None:
+    tests = ROOT / "moderate_tests"
+    known = {
+        name
+        for file in tests.rglob("test_*.py")
+        for name in re.findall(
+            r"^def (test_\w+)", file.read_text(), re.MULTILINE
+        )
+    }
+    files = {file.stem for file in tests.rglob("test_*.py")}
+    for page in (ROOT / "README.md", *DOCS.rglob("*.md")):
+        named = set(re.findall(r"`(test_\w+)`", page.read_text()))
+        assert named - files <= known, page.name

@@ -1,6 +1,6 @@
 """What the Dockerfile and the scripts around it promise, without a build.
 
-``moderate_tests/integration/test_images.py`` builds.
+``moderate_tests/integration/workloads/test_images.py`` builds.
 """
 
 import ast

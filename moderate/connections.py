@@ -86,6 +86,17 @@ def open_metadata_client(settings: OpenMetadataSettings) -> OpenMetadata:
     return OpenMetadata(settings.url, settings.token)
 
 
+def prepare_clients(settings: Settings) -> None:
+    """Build the clients that runs of most flows need; none connects.
+
+    For a process that others are copied from.
+    """
+    if settings.s3:
+        storage_client(settings.s3).prepare()
+    if settings.platform_api:
+        platform_api_client(settings.platform_api)
+
+
 def inbox_address(settings: Settings) -> Address:
     """Return where the inbox of these settings is.
 

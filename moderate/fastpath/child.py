@@ -24,7 +24,9 @@ from dagster import (
 from dagster._cli.api import _execute_run_command_body
 from dagster._utils.interrupts import capture_interrupts
 
+from moderate.connections import prepare_clients
 from moderate.dagster_storage import let_go
+from moderate.settings import process_settings
 
 USED_BY_A_RUN = (
     "dagster._core.execution.compute_logs",
@@ -51,6 +53,7 @@ def preload(module: str) -> DagsterInstance:
         raise TypeError(msg)
     for each in found.get_repository_def().get_all_jobs():
         each.get_job_snapshot()
+    prepare_clients(process_settings())
     # What Dagster imports and compiles at the first run of a process.
     _rehearsal.execute_in_process()
     instance = DagsterInstance.get()

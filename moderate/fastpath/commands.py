@@ -6,12 +6,11 @@ from pathlib import Path
 from types import FrameType
 
 from dagster import DagsterInstance
-from dagster._core.workspace.load_target import WorkspaceLoadTarget
 
 from moderate.clients.rabbitmq import Rabbit
 from moderate.connections import given, inbox_address, redactor
 from moderate.fastpath.intake import Feeder, Intake, run_all
-from moderate.fastpath.submitting import submitter
+from moderate.fastpath.submitting import Target, on_behalf_of, submitter
 from moderate.fastpath.worker import STALE, Options, Worker
 from moderate.flows.asset_proofs import sensor as asset_proofs
 from moderate.flows.matrix_profile import results
@@ -62,7 +61,7 @@ def work(module: str, alive_file: Path | None) -> int:
         return worker.run()
 
 
-def take_in(target: WorkspaceLoadTarget, alive_file: Path | None) -> None:
+def take_in(target: Target, alive_file: Path | None) -> None:
     """Run an intake until it is told to end.
 
     Args:
@@ -95,10 +94,25 @@ def take_in(target: WorkspaceLoadTarget, alive_file: Path | None) -> None:
 
 def _makers(settings: Settings) -> Mapping[str, RunRequestOf]:
     """Return what makes the run requests of the flows that are on."""
-    makers = {**user_dids.MAKERS, **asset_proofs.MAKERS}
+    sensors = [
+        (user_dids.keycloak_user_sensor, user_dids.MAKERS),
+        (
+            asset_proofs.platform_api_asset_object_sensor,
+            asset_proofs.MAKERS,
+        ),
+    ]
     if settings.flow(MATRIX_PROFILE).is_on:
-        makers |= matrix_profile.MAKERS
-    return makers
+        sensors.append(
+            (
+                matrix_profile.matrix_profile_messages_sensor,
+                matrix_profile.MAKERS,
+            )
+        )
+    return {
+        kind: make
+        for sensor, makers in sensors
+        for kind, make in on_behalf_of(sensor, makers).items()
+    }
 
 
 def _feeders(

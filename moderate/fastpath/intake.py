@@ -30,12 +30,18 @@ from datetime import timedelta
 from dagster import DagsterInstance
 
 from moderate.errors import TemporaryError
+from moderate.fastpath.endings import settle_lost
 from moderate.fastpath.submitting import Submitter
-from moderate.fastpath.worker import BEAT, settle_lost
+from moderate.fastpath.worker import BEAT
 from moderate.flows.ticks import RunRequestOf
 from moderate.inbox.model import Dispatch
 from moderate.inbox.store import Inbox
-from moderate.inbox.warm_runs import DUE, Listener, WarmRuns
+from moderate.inbox.warm_runs import (
+    DUE,
+    LOST_AT_ONCE,
+    Listener,
+    WarmRuns,
+)
 
 LOOK = timedelta(seconds=5)
 """How often it looks without being told, and at what can wait."""
@@ -145,7 +151,8 @@ class Intake:
             self._look()
         if time.monotonic() >= self._next_settle:
             self._next_settle = time.monotonic() + BEAT.total_seconds()
-            settle_lost(self._runs, self._instance)
+            if settle_lost(self._runs, self._instance) == LOST_AT_ONCE:
+                self._next_settle = 0.0  # there may be more
             self._give_sign()
 
     def _look(self) -> None:

@@ -18,6 +18,7 @@ Touches what Dagster keeps to itself, as a launcher has to: the base class,
 its contexts, the ways to be configured, and the schema of a class in a class.
 """
 
+import os
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import cached_property
@@ -40,7 +41,7 @@ from moderate.connections import inbox_address
 from moderate.fastpath import tags
 from moderate.inbox.migrate import require_current_schema
 from moderate.inbox.warm_runs import WarmRuns
-from moderate.settings import process_settings
+from moderate.settings import PostgresSettings, load_settings
 
 PATIENCE = timedelta(seconds=30)
 """Silence of a worker after which Dagster's run monitoring hears that it is
@@ -82,7 +83,13 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
 
     @cached_property
     def _runs(self) -> WarmRuns:
-        where = inbox_address(process_settings())
+        # Nothing else is read: webserver and daemon are given no more.
+        own = {
+            name: os.environ[name]
+            for name in PostgresSettings.variables()
+            if name in os.environ
+        }
+        where = inbox_address(load_settings(own))
         require_current_schema(where)
         return WarmRuns(where)
 

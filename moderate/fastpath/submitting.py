@@ -5,16 +5,26 @@ create runs, and there is no public way that leaves the run's id to us:
 
 - ``WorkspaceProcessContext`` and the targets: the code location as the
   daemon sees it, reloaded when the code server is;
+- ``SENSOR_NAME_TAG``, ``RUN_KEY_TAG``: by which the daemon knows a run that
+  was asked for;
 - ``JobSubsetSelector``, ``get_job``, ``get_execution_plan``, ``create_run``:
   what the daemon does with a sensor's run request, step by step.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeAlias
 from uuid import UUID, uuid5
 
-from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunRequest
+from dagster import (
+    DagsterInstance,
+    DagsterRun,
+    DagsterRunStatus,
+    RunRequest,
+    RunsFilter,
+    SensorDefinition,
+)
 from dagster._core.definitions.selector import JobSubsetSelector
 from dagster._core.launcher import LaunchRunContext
 from dagster._core.remote_representation.code_location import CodeLocation
@@ -22,7 +32,7 @@ from dagster._core.remote_representation.external import (
     RemoteExecutionPlan,
     RemoteJob,
 )
-from dagster._core.storage.tags import RUN_KEY_TAG
+from dagster._core.storage.tags import RUN_KEY_TAG, SENSOR_NAME_TAG
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import (
     GrpcServerTarget,
@@ -31,6 +41,11 @@ from dagster._core.workspace.load_target import (
 )
 
 from moderate.errors import TemporaryError
+from moderate.flows.ticks import RunRequestOf
+from moderate.inbox.model import Dispatch
+
+Target: TypeAlias = WorkspaceLoadTarget
+"""Where a code location is."""
 
 NAMESPACE = UUID("5d1f6c0e-7f0b-5c53-9d0e-6d6f64657261")
 """Of the ids of our runs; never changed, or a run could be created twice."""
@@ -47,6 +62,27 @@ def run_id_of(run_key: str) -> str:
     submits a batch's run a second time meets the run that is there.
     """
     return str(uuid5(NAMESPACE, run_key))
+
+
+def on_behalf_of(
+    sensor: SensorDefinition, makers: Mapping[str, RunRequestOf]
+) -> Mapping[str, RunRequestOf]:
+    """Return what makes the run requests that a sensor would make.
+
+    Their runs bear the sensor's name, as those do that it asks for itself:
+    the daemon finds them by their run key and asks for none of them again,
+    also not for one that a person has cancelled.
+    """
+
+    def named(maker: RunRequestOf) -> RunRequestOf:
+        def make(dispatch: Dispatch) -> RunRequest:
+            request = maker(dispatch)
+            tags = {**request.tags, SENSOR_NAME_TAG: sensor.name}
+            return request.with_replaced_attrs(tags=tags)
+
+        return make
+
+    return {kind: named(makers[kind]) for kind in makers}
 
 
 class Submitter:
@@ -70,7 +106,7 @@ class Submitter:
 
         Twice is harmless: a run that was launched is left alone, and one
         whose launch was cut off is launched. ``None``: it was launched
-        before.
+        before, or a sensor has asked for it.
 
         Raises:
             CodeLocationUnavailableError: The code server isn't there.
@@ -78,6 +114,8 @@ class Submitter:
         run_id = run_id_of(str(request.run_key))
         run = self._instance.get_run_by_id(run_id)
         if run is None:
+            if self._is_asked_for(request):
+                return None
             run = self._create(run_id, request)
         if run.status is DagsterRunStatus.NOT_STARTED:
             context = self._workspace.create_request_context()
@@ -87,6 +125,15 @@ class Submitter:
             # Whoever launched it may have been killed before the offer.
             self._offer(run)
         return None
+
+    def _is_asked_for(self, request: RunRequest) -> bool:
+        """Say whether a sensor was sooner: its run is as good.
+
+        Only a look, as Dagster's own: two that look at once both create a
+        run, and the fence decides.
+        """
+        wanted = RunsFilter(tags={RUN_KEY_TAG: str(request.run_key)})
+        return bool(self._instance.get_run_ids(wanted))
 
     def _offer(self, run: DagsterRun) -> None:
         context = LaunchRunContext(
@@ -171,20 +218,20 @@ class Submitter:
 
 @contextmanager
 def submitter(
-    instance: DagsterInstance, target: WorkspaceLoadTarget
+    instance: DagsterInstance, target: Target
 ) -> Iterator[Submitter]:
     """Open the code location for the length of a block."""
     with WorkspaceProcessContext(instance, target) as workspace:
         yield Submitter(instance, workspace)
 
 
-def code_server(host: str, port: int) -> WorkspaceLoadTarget:
+def code_server(host: str, port: int) -> Target:
     """Say where the code server listens."""
     return GrpcServerTarget(
         host=host, port=port, socket=None, location_name=None
     )
 
 
-def workspace_file(path: Path) -> WorkspaceLoadTarget:
+def workspace_file(path: Path) -> Target:
     """Say which file names the code server, as for Dagster's daemon."""
     return WorkspaceFileTarget(paths=[str(path)])

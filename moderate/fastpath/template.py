@@ -10,6 +10,7 @@ Run as ``python -m moderate.fastpath.template LINK PARENT MODULE``.
 
 import contextlib
 import gc
+import logging
 import os
 import selectors
 import signal
@@ -17,6 +18,7 @@ import socket
 import sys
 import time
 from types import FrameType
+from typing import NoReturn
 
 from moderate.fastpath import child, kernel, wire
 
@@ -78,7 +80,12 @@ class Template:
         return None
 
     def _start(self, run_id: str) -> str | None:
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:
+            # No memory is left, or no number: other runs must go on.
+            wire.send(self._link, wire.Ended(run_id, os.EX_OSERR))
+            return None
         if pid == 0:
             self._become_child()
             return run_id
@@ -130,7 +137,19 @@ def main(link_number: int, parent: int, module: str) -> None:
     wire.send(link, wire.Ready(time.monotonic() - begun))
     run_id = Template(link).serve()
     if run_id is not None:
-        sys.exit(child.execute(instance, run_id, HELD_SIGNALS))
+        _leave(child.execute(instance, run_id, HELD_SIGNALS))
+
+
+def _leave(code: int) -> NoReturn:
+    """End at once, without taking apart what is shared with the template.
+
+    To do so would copy all of it, page by page, which takes longer than most
+    runs; the kernel closes what is open.
+    """
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -32,10 +32,11 @@ from dagster import DagsterInstance
 
 from moderate.errors import ModerateError, TemporaryError
 from moderate.fastpath import code, wire
-from moderate.fastpath.endings import tell_end
+from moderate.fastpath.endings import death, settle_lost, tell_end
 from moderate.inbox.database import Address
 from moderate.inbox.warm_runs import (
     CANCEL_ASKED,
+    LOST_AT_ONCE,
     RUN_OFFERED,
     Listener,
     WarmRuns,
@@ -43,10 +44,6 @@ from moderate.inbox.warm_runs import (
 )
 
 BEAT = timedelta(seconds=2)
-SILENCE = timedelta(seconds=6)
-"""Without a sign of life, after which a worker is given up: within 10 s of
-its death, as others look at every beat."""
-
 KILL_AFTER = timedelta(seconds=45)
 """A run that was told to end and doesn't is killed after this; Dagster's run
 monitoring would call it cancelled after 60 s, and leave its process."""
@@ -58,9 +55,6 @@ PRUNE_INTERVAL = timedelta(hours=1)
 LOAD_PATIENCE = timedelta(seconds=120)
 STALE = 75
 """Exit code: the code on disk is another, start me anew (``EX_TEMPFAIL``)."""
-
-DIED = "The process of this run ended without a word ({how})."
-LOST = "The worker of this run is gone, and its process with it."
 
 _log = logging.getLogger(__name__)
 
@@ -179,7 +173,7 @@ class Worker:
         heard, words = self._wait()
         if words:
             self._take(self._receive())
-        self._try(lambda: self._serve(heard=heard))
+        self._serve(heard=heard)
         self._evict()
         self._kill_stubborn()
 
@@ -211,25 +205,40 @@ class Worker:
             del self._children[word.run_id]
             self._may_claim = True
             # What ended well has told so itself.
-            why = DIED.format(how=_how(word.code)) if word.code else None
+            why = death(word.code) if word.code else None
             self._untold.append((word.run_id, why))
 
     def _serve(self, *, heard: bool) -> None:
-        """Do what needs Postgres; all of it may be done again."""
+        """Do what needs Postgres; all of it may be done again.
+
+        Signs of life come first: Dagster's storage may be away alone, and
+        that must not make this worker seem dead.
+        """
         is_due = time.monotonic() >= self._next_beat
+        is_due = is_due or not self._listener.is_connected
+        if not self._try(lambda: self._give_sign(is_due=is_due)):
+            self._next_beat = time.monotonic() + BEAT.total_seconds()
+            return
+        self._try(self._tell_ends)
+        self._try(lambda: self._look(is_due=is_due, heard=heard))
+        if is_due:
+            self._try(self._look_after_others)
+
+    def _give_sign(self, *, is_due: bool) -> None:
         if not self._listener.is_connected:
             self._listener.connect()
-            is_due = True
         if not self._is_joined:
             self._join()
+        if is_due:
+            self._beat()
+
+    def _look(self, *, is_due: bool, heard: bool) -> None:
+        """Look for runs to begin or to stop, at the latest when due."""
         said = (
             {channel for channel, _ in self._listener.heard()}
             if heard
             else set()
         )
-        self._tell_ends()
-        if is_due:
-            self._beat()
         if is_due or CANCEL_ASKED in said:
             self._look_at_held()
         if is_due or RUN_OFFERED in said or self._may_claim:
@@ -250,7 +259,11 @@ class Worker:
         if not self._runs.beat(self._facts.id):
             self._give_up()
         self._options.give_sign()
-        settle_lost(self._runs, self._instance)
+
+    def _look_after_others(self) -> None:
+        """Tell Dagster of the runs of workers that are gone."""
+        if settle_lost(self._runs, self._instance) == LOST_AT_ONCE:
+            self._next_beat = 0.0  # there may be more; a beat comes first
         if time.monotonic() >= self._next_prune:
             self._next_prune += PRUNE_INTERVAL.total_seconds()
             self._runs.prune()
@@ -296,7 +309,7 @@ class Worker:
 
     def _start(self, run_id: str) -> None:
         self._children[run_id] = _Child(run_id)
-        wire.send(self._link, wire.Start(run_id))
+        self._say(wire.Start(run_id))
 
     def _note_pids(self) -> None:
         while self._pids:
@@ -317,7 +330,7 @@ class Worker:
         found = self._children.get(run_id)
         if found and found.told_to_end is None:
             found.told_to_end = time.monotonic()
-            wire.send(self._link, wire.Stop(run_id, signal.SIGTERM))
+            self._say(wire.Stop(run_id, signal.SIGTERM))
 
     def _evict(self) -> None:
         """End runs that outlast the drain: their items go to other runs."""
@@ -331,22 +344,28 @@ class Worker:
             told = each.told_to_end
             if told is not None and told < latest and not each.is_killed:
                 each.is_killed = True
-                wire.send(self._link, wire.Stop(each.run_id, signal.SIGKILL))
+                self._say(wire.Stop(each.run_id, signal.SIGKILL))
 
     def _lose_all(self) -> None:
         for run_id in self._children:
-            self._untold.append((run_id, DIED.format(how="killed")))
+            self._untold.append((run_id, death(-signal.SIGKILL)))
         self._children.clear()
         self._try(self._tell_ends)
         self._try(lambda: self._runs.leave(self._facts.id))
 
-    def _try(self, act: Callable[[], None]) -> None:
-        """Do something that Postgres may not be there for."""
+    def _try(self, act: Callable[[], None]) -> bool:
+        """Do something that Postgres may not be there for; say if it was."""
         try:
             act()
         except TemporaryError as error:
             _log.warning("%s", error)
-            self._next_beat = time.monotonic() + BEAT.total_seconds()
+            return False
+        return True
+
+    def _say(self, word: wire.Word) -> None:
+        # That the template is gone, reading tells.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            wire.send(self._link, word)
 
 
 @contextlib.contextmanager
@@ -371,22 +390,3 @@ def _template(
         finally:
             process.kill()
             process.wait()
-
-
-def settle_lost(runs: WarmRuns, instance: DagsterInstance) -> int:
-    """Tell Dagster of the runs of workers that are gone; return how many.
-
-    Raises:
-        TemporaryError: The inbox or Dagster's storage can't be reached.
-    """
-    with runs.lost(SILENCE) as lost:
-        for run_id in lost:
-            tell_end(instance, run_id, LOST)
-    return len(lost)
-
-
-def _how(exit_code: int) -> str:
-    if exit_code < 0:
-        with contextlib.suppress(ValueError):
-            return f"signal {signal.Signals(-exit_code).name}"
-    return f"exit code {exit_code}"

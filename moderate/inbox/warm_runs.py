@@ -35,8 +35,9 @@ DUE = "moderate_due"
 """Channels of NOTIFY. A word may be lost with the connection: whoever
 listens looks by itself after each reconnect, and now and then."""
 
-LOST_AT_ONCE = 20
-"""Lost runs that are settled in one transaction."""
+LOST_AT_ONCE = 4
+"""Lost runs that are settled in one transaction: few, as a worker that does
+so must not be silent for long itself."""
 
 KEPT = timedelta(days=7)
 """How long a run that is over is remembered here."""

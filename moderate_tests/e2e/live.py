@@ -15,6 +15,7 @@ from moderate.local.process import read_tail
 from moderate.local.services.s3 import OUTPUTS_BUCKET
 from moderate.local.stack import INBOX_DATABASE, Stack
 from moderate_tests.e2e.waiting import wait_until
+from moderate_tests.e2e.ways import Way
 from moderate_tests.e2e.webserver import WebserverUI
 
 if TYPE_CHECKING:
@@ -47,10 +48,15 @@ class Live:
 
     Everything is looked at from outside: the platform's API and ledger, the
     webserver, the inbox's tables, the objects in S3.
+
+    Args:
+        stack: What it runs on.
+        way: How its runs come to be begun.
     """
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Stack, way: Way = Way.STOCK) -> None:
         self.stack = stack
+        self.way = way
         self.ui = WebserverUI(stack.webserver.url)
 
     def close(self) -> None:

@@ -1,8 +1,10 @@
 """The one live service of a session: for end-to-end tests and kills."""
 
 import os
-import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from moderate.local import install
 from moderate.local.stack import Stack
 from moderate_tests.conftest import require
 from moderate_tests.e2e.live import Live
+from moderate_tests.e2e.ways import Way
 from moderate_tests.faults.failpoints import FOLDER
 
 LIVE = [
@@ -52,31 +55,70 @@ SETTINGS = {
 RUNS_AT_ONCE = 4
 """Of one kind, as the stack's dagster.yaml has it."""
 
+FAST_SETTINGS = {
+    "WORKER_SLOTS": str(RUNS_AT_ONCE),
+    # On a busy machine a run may wait that long for a worker.
+    "FAST_PATH_PATIENCE_SECONDS": "30",
+}
+"""What differs with the fast path."""
+
 FAILPOINTS = "failpoints"
-_LIVE = pytest.StashKey[Live]()
 
 
-def shared_live(config: pytest.Config) -> Live:
-    """Return the session's service, whole again: all parts run."""
-    if _LIVE not in config.stash:
-        require(install.POSTGRES, install.RABBITMQ)
-        require(install.JAVA, install.MAVEN)
-        live = config.stash[_LIVE] = Live(_start(config))
-        config.add_cleanup(live.close)
-    live = config.stash[_LIVE]
-    for part in live.stack.parts:
+@dataclass(frozen=True)
+class _Opened:
+    """A service, and what ends it."""
+
+    live: Live
+    closing: ExitStack
+
+
+_LIVE = pytest.StashKey[_Opened]()
+
+
+def shared_live(config: pytest.Config, way: Way) -> Live:
+    """Return the session's service, whole again: all parts run.
+
+    There is one at a time: that of the other way is ended.
+    """
+    opened = config.stash.get(_LIVE, None)
+    if opened is None or opened.live.way is not way:
+        if opened:
+            opened.closing.close()
+        opened = config.stash[_LIVE] = _open(way)
+        config.add_cleanup(opened.closing.close)
+    for part in opened.live.stack.parts:
         part.start()
-    live.faults()
-    return live
+    opened.live.faults()
+    return opened.live
 
 
-def _start(config: pytest.Config) -> Stack:
+def _open(way: Way) -> _Opened:
+    require(install.POSTGRES, install.RABBITMQ)
+    require(install.JAVA, install.MAVEN)
+    closing = ExitStack()
+    return _Opened(closing.enter_context(open_live(way)), closing)
+
+
+@contextmanager
+def open_live(way: Way) -> Iterator[Live]:
+    """Run a service in a folder of its own for the length of a block."""
     # Not below pytest's own folder: that is closed to other users, and
     # Postgres does not run as root.
-    root = Path(tempfile.mkdtemp(prefix="moderate-e2e-"))
-    root.chmod(0o711)
-    config.add_cleanup(lambda: shutil.rmtree(root))
-    stack = Stack(
+    with tempfile.TemporaryDirectory(prefix="moderate-e2e-") as folder:
+        root = Path(folder)
+        root.chmod(0o711)
+        with _make_stack(root, way) as stack:
+            live = Live(stack, way)
+            try:
+                yield live
+            finally:
+                live.close()
+
+
+def _make_stack(root: Path, way: Way) -> Stack:
+    is_fast = way is Way.FAST
+    return Stack(
         root,
         durable=False,
         module=DEFINITIONS,
@@ -84,8 +126,10 @@ def _start(config: pytest.Config) -> Stack:
             "EMULATOR_CONTROL": "true",
             "EMULATOR_JOB_DEBOUNCE_SECONDS": "0",
         },
-        environment={**SETTINGS, FOLDER: str(root / FAILPOINTS)},
+        environment={
+            **SETTINGS,
+            **(FAST_SETTINGS if is_fast else {}),
+            FOLDER: str(root / FAILPOINTS),
+        },
+        fast=is_fast,
     )
-    config.add_cleanup(stack.stop)
-    stack.start()
-    return stack

@@ -6,6 +6,7 @@ from pydantic import SecretStr
 from moderate.clients.rabbitmq import Rabbit
 from moderate.inbox.model import State
 from moderate_tests.e2e.live import Live
+from moderate_tests.e2e.ways import Way
 from moderate_tests.faults import processes
 from moderate_tests.faults.workload import Evidence, stand_in
 
@@ -18,6 +19,21 @@ def waiting_messages(live: Live) -> int | None:
     rabbit = Rabbit(SecretStr(live.stack.rabbitmq.url))
     with rabbit.channel() as channel:
         return channel.queue_length("matrix_profile")
+
+
+def kill_takers(live: Live) -> None:
+    """Let nobody take messages; also not a tick that has begun."""
+    live.stack.daemon.kill()
+    if live.way is Way.FAST:
+        live.stack.intake.kill()
+    live.stack.code_server.restart()
+
+
+def start_takers(live: Live) -> None:
+    """Let messages be taken again."""
+    live.stack.daemon.start()
+    if live.way is Way.FAST:
+        live.stack.intake.start()
 
 
 def post_long(live: Live, number: int) -> list[int]:

@@ -12,6 +12,7 @@ import psutil
 from moderate.errors import TemporaryError
 from moderate.local.services.base import Service
 from moderate_tests.e2e.live import Live
+from moderate_tests.e2e.ways import Way
 from moderate_tests.faults import failpoints as at
 from moderate_tests.faults import processes
 from moderate_tests.faults.failpoints import Failpoints
@@ -52,6 +53,17 @@ WEIGHTS: Mapping[str, int] = {
 }
 """What is killed, and how often."""
 
+FAST_WEIGHTS: Mapping[str, int] = {
+    **WEIGHTS,
+    "worker": 10,
+    "worker alone": 8,
+    "template": 8,
+    "intake": 12,
+    # Messages are taken by the intake, sooner than by any tick.
+    "boundary of a tick": 0,
+}
+"""The same with the fast path."""
+
 
 @dataclass
 class Chaos:
@@ -79,7 +91,7 @@ class Chaos:
     def strike(self, number: int) -> None:
         """Post jobs, let a moment pass, kill something, mend it."""
         self.random = Random(f"{self.seed}/{number}")
-        victim = self._choose(WEIGHTS)
+        victim = self._choose(self._weights)
         pause = self.random.uniform(0, MAX_PAUSE_SECONDS)
         for _ in range(OPEN_JOBS - self._open()):
             self._post()
@@ -88,6 +100,10 @@ class Chaos:
         killed = self._killers[victim]()
         if killed:
             self.kills[victim] += 1
+
+    @property
+    def _weights(self) -> Mapping[str, int]:
+        return FAST_WEIGHTS if self.live.way is Way.FAST else WEIGHTS
 
     def _choose(self, weights: Mapping[str, int]) -> str:
         return self.random.choices([*weights], [*weights.values()])[0]
@@ -106,7 +122,7 @@ class Chaos:
     @property
     def _killers(self) -> Mapping[str, Callable[[], bool]]:
         stack = self.live.stack
-        parts = {
+        parts: dict[str, Service] = {
             "code server": stack.code_server,
             "daemon": stack.daemon,
             "webserver": stack.webserver,
@@ -116,6 +132,8 @@ class Chaos:
             "S3": stack.s3,
             "Keycloak": stack.keycloak,
         }
+        if self.live.way is Way.FAST:
+            parts |= {"worker": stack.worker, "intake": stack.intake}
 
         def killer(name: str) -> Callable[[], bool]:
             return lambda: self._kill_part(name, parts)
@@ -136,6 +154,10 @@ class Chaos:
             "boundary of a tick for users or objects": (
                 lambda: self._kill_at(at.IN_TRUST_TICKS)
             ),
+            "worker alone": lambda: self._kill_in_worker(self._worker),
+            "template": lambda: self._kill_in_worker(
+                lambda: processes.templates(self.live)
+            ),
             **{name: killer(name) for name in parts},
         }
 
@@ -143,7 +165,7 @@ class Chaos:
         down = [parts[name]]
         if self.random.random() < TWO_AT_ONCE:
             other = self._choose(
-                {each: WEIGHTS[each] for each in parts if each != name}
+                {each: self._weights[each] for each in parts if each != name}
             )
             self.kills[other] += 1
             down.append(parts[other])
@@ -159,9 +181,23 @@ class Chaos:
             part.start()
 
     def _runs(self) -> list[psutil.Process]:
-        code_server = self.live.stack.code_server
-        pid = code_server.process.pid if code_server.running else None
-        return processes.runs(self.live.stack.root, pid)
+        ours = processes.standing(self.live)
+        return processes.runs(self.live.stack.root, ours)
+
+    def _worker(self) -> list[psutil.Process]:
+        pid = self.live.stack.worker.process.pid
+        return [psutil.Process(pid)] if pid else []
+
+    def _kill_in_worker(
+        self, look: Callable[[], Sequence[psutil.Process]]
+    ) -> bool:
+        """Kill one process of the worker; the others end by themselves."""
+        worker = self.live.stack.worker
+        killed = self._kill_process(look)
+        if killed:
+            self.live.until(lambda: not worker.running, "the worker is dead")
+        self._mend()
+        return killed
 
     def _kill_process(
         self, look: Callable[[], Sequence[psutil.Process]]

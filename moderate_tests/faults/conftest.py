@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from moderate_tests.e2e.conftest import live
+from moderate_tests.e2e.conftest import live, way
 from moderate_tests.e2e.live import Live
 from moderate_tests.e2e.shared import FAILPOINTS
 from moderate_tests.faults.failpoints import Failpoints
 from moderate_tests.faults.verdict import VERDICTS
 
-__all__ = ["live"]
+__all__ = ["live", "way"]
 
 SUMMARY = "summary"
 """Property of a test whose text is shown in the summary of all."""

@@ -198,10 +198,9 @@ def _stuck(live: Live) -> Iterable[str]:
 def _processes(live: Live) -> list[str]:
     """Name the processes of runs and analyses."""
     root = live.stack.root
-    code_server = live.stack.code_server
-    pid = code_server.process.pid if code_server.running else None
+    ours = processes.standing(live)
     return [
-        *(f"run {each}" for each in processes.runs(root, pid)),
+        *(f"run {each}" for each in processes.runs(root, ours)),
         *(f"supervisor {each}" for each in processes.supervisors(root)),
         *(f"analysis {each}" for each in processes.analyses(root)),
     ]

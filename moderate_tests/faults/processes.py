@@ -1,6 +1,6 @@
 """The processes of a stack, found by what the kernel shows of them."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import psutil
@@ -8,6 +8,9 @@ import psutil
 from moderate.analyses.process import SUPERVISOR
 from moderate.analyses.process_state import MARKER
 from moderate.local import guard
+from moderate.local.services.base import Service
+from moderate_tests.e2e.live import Live
+from moderate_tests.e2e.ways import Way
 
 HELPERS = ("resource_tracker", guard.__file__)
 """What has the same environment and is no run: Python's own helper of
@@ -40,21 +43,43 @@ def supervisors(root: Path) -> list[psutil.Process]:
     ]
 
 
-def runs(root: Path, code_server: int | None) -> list[psutil.Process]:
+def runs(root: Path, standing: Collection[int]) -> list[psutil.Process]:
     """Return the processes of runs, whoever is their parent by now.
 
     Args:
         root: The stack's folder.
-        code_server: The number of its live code server, if there is one.
+        standing: What has the same environment and is no run.
     """
     work_dir = str(root / "analyses")
     return [
         process
         for process in psutil.process_iter()
-        if process.pid != code_server
+        if process.pid not in standing
         and _environment(process).get("ANALYSIS_WORK_DIR") == work_dir
         and not any(each in _command_line(process) for each in HELPERS)
     ]
+
+
+def standing(live: Live) -> set[int]:
+    """Return the service's own processes that look like runs."""
+    stack = live.stack
+    parts: list[Service] = [stack.code_server]
+    if live.way is Way.FAST:
+        parts += [stack.intake, stack.worker]
+    pids = {part.process.pid for part in parts if part.running}
+    return {pid for pid in pids if pid} | {
+        process.pid for process in templates(live)
+    }
+
+
+def templates(live: Live) -> list[psutil.Process]:
+    """Return what the worker's runs are copied from, if there is any."""
+    if live.way is not Way.FAST or not live.stack.worker.running:
+        return []
+    try:
+        return psutil.Process(live.stack.worker.process.pid).children()
+    except psutil.NoSuchProcess:
+        return []  # It has just ended.
 
 
 def _analyses(

@@ -7,6 +7,7 @@ import pytest
 from moderate.inbox.model import State
 from moderate_tests.e2e.live import Live
 from moderate_tests.e2e.shared import LIVE
+from moderate_tests.e2e.ways import only_stock
 from moderate_tests.faults import failpoints as at
 from moderate_tests.faults.acts import waiting_messages
 from moderate_tests.faults.failpoints import Failpoints
@@ -32,6 +33,7 @@ def it_waits_for_a_run(live: Live, job: int) -> bool:
     return live.state(job) is State.DISPATCHED and not live.ui.runs_of(job)
 
 
+@only_stock
 @pytest.mark.parametrize(
     ("boundary", "where_it_is"),
     [

@@ -8,6 +8,7 @@ from moderate.inbox.model import State
 from moderate.local.services.dagster import Daemon
 from moderate_tests.e2e.live import Live
 from moderate_tests.e2e.shared import LIVE
+from moderate_tests.e2e.ways import only_stock
 from moderate_tests.faults import failpoints as at
 from moderate_tests.faults.acts import assert_done_once
 from moderate_tests.faults.failpoints import Failpoints
@@ -41,6 +42,7 @@ def another_daemon(live: Live, **environment: str) -> Iterator[Daemon]:
         yield daemon
 
 
+@only_stock
 def test_a_killed_daemon_leaves_what_was_asked_for_to_the_next(
     live: Live,
 ) -> None:
@@ -62,6 +64,7 @@ def test_two_daemons_do_everything_once(live: Live) -> None:
         assert_done_once(live, job)
 
 
+@only_stock
 def test_a_tick_that_hangs_past_its_deadline_overlaps_the_next_and_is_harmless(
     live: Live, failpoints: Failpoints
 ) -> None:

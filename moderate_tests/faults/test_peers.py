@@ -7,8 +7,10 @@ from moderate_tests.e2e.live import Live
 from moderate_tests.e2e.shared import LIVE, RUNS_AT_ONCE
 from moderate_tests.faults.acts import (
     assert_done_once,
+    kill_takers,
     post_long,
     release,
+    start_takers,
     waiting_messages,
 )
 from moderate_tests.faults.nothing_lost import assert_nothing_lost
@@ -19,15 +21,13 @@ pytestmark = LIVE
 
 def test_messages_that_the_broker_dropped_are_found_again(live: Live) -> None:
     """They are transient: a restart of the broker loses them."""
-    # Nobody takes the messages; also not a tick that has begun.
-    live.stack.daemon.kill()
-    live.stack.code_server.restart()
+    kill_takers(live)
     jobs = [live.post(stand_in()) for _ in range(2)]
     live.until(lambda: waiting_messages(live) == len(jobs), "messages wait")
     live.stack.rabbitmq.restart()
     assert waiting_messages(live) == 0
     assert not any(live.item(job) for job in jobs)
-    live.stack.daemon.start()
+    start_takers(live)
     assert_nothing_lost(live, jobs)
     for job in jobs:
         assert_done_once(live, job)

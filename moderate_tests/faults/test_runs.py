@@ -8,6 +8,7 @@ import pytest
 from moderate.inbox.model import State
 from moderate_tests.e2e.live import Live
 from moderate_tests.e2e.shared import LIVE, RUNS_AT_ONCE, shared_live
+from moderate_tests.e2e.ways import Way, only_stock
 from moderate_tests.faults import failpoints as at
 from moderate_tests.faults import processes
 from moderate_tests.faults.acts import (
@@ -67,8 +68,8 @@ class Aftermath:
 
 
 @pytest.fixture(scope="module")
-def aftermath(pytestconfig: pytest.Config) -> Aftermath:
-    live = shared_live(pytestconfig)
+def aftermath(pytestconfig: pytest.Config, way: Way) -> Aftermath:
+    live = shared_live(pytestconfig, way)
     evidence = Evidence(live.stack.root)
     run, analysis, supervisor = jobs = post_long(live, 3)
     pid = analysis_of(live, run).pid
@@ -108,6 +109,7 @@ def test_a_killed_supervisor_leaves_nothing_and_is_replaced(
     assert aftermath.live.state(aftermath.supervisor) is State.DONE
 
 
+@only_stock
 @pytest.mark.full
 def test_runs_that_died_with_the_code_server_do_not_fill_the_queue(
     live: Live,

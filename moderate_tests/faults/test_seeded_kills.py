@@ -3,7 +3,8 @@
 Environment variables: ``FAULTS_SEED`` (repeats the choices of another time),
 ``FAULTS_KILLS`` (100), ``FAULTS_MINUTES`` (the most that the kills take, 12),
 ``FAULTS_SILENCE`` (seconds until a silent run is given up, 15; a machine on
-which runs take longer than that to start needs more) and ``FAULTS_WRITE``
+which runs take longer than that to start needs more), ``FAULTS_WAY``
+(``stock`` or ``fast``: without or with the fast path) and ``FAULTS_WRITE``
 (not empty: write the result into ``docs/faults.md``).
 """
 
@@ -17,13 +18,21 @@ import pytest
 from moderate.inbox.model import State
 from moderate_tests.e2e.live import Live
 from moderate_tests.e2e.shared import LIVE
+from moderate_tests.e2e.ways import Way
 from moderate_tests.faults.chaos import Chaos
 from moderate_tests.faults.failpoints import Failpoints
 from moderate_tests.faults.nothing_lost import balance, wait_until_over
 from moderate_tests.faults.trust_load import TrustLoad
 from moderate_tests.faults.verdict import VERDICTS, Verdict, commit
 
-pytestmark = [pytest.mark.timeout(3600), pytest.mark.full, *LIVE]
+WAY = Way(os.environ.get("FAULTS_WAY") or Way.STOCK)
+
+pytestmark = [
+    pytest.mark.timeout(3600),
+    pytest.mark.full,
+    pytest.mark.parametrize("way", [WAY], indirect=True),
+    *LIVE,
+]
 
 KILLS = 100
 MINUTES = 12.0
@@ -55,6 +64,7 @@ def test_random_kills_lose_nothing_and_double_nothing(
         load.wait_until_over(within=SETTLE_SECONDS)
         wait_until_over(live, chaos.jobs, within=SETTLE_SECONDS)
         found = Verdict(
+            way=WAY,
             seed=seed,
             kills=chaos.kills,
             balance=balance(live, chaos.jobs),

@@ -11,14 +11,15 @@ from textwrap import wrap
 
 import pytest
 
+from moderate_tests.e2e.ways import Way
 from moderate_tests.faults.nothing_lost import Balance
 from moderate_tests.faults.trust_load import TrustBalance
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "faults.md"
-BEGIN = "<!-- The last result; written by `task faults`. -->\n"
+BEGIN = "<!-- The last result, {way}; written by `task faults`. -->\n"
 LONGEST_LINE = 78
-END = "<!-- The end of the last result. -->\n"
+END = "<!-- The end of the last result, {way}. -->\n"
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Verdict:
     """The outcome of some kills.
 
     Attributes:
+        way: How runs came to be begun.
         seed: Of what was killed, and when.
         kills: What was killed, and how often.
         balance: What came of the jobs.
@@ -35,6 +37,7 @@ class Verdict:
         commit: What was tested.
     """
 
+    way: Way
     seed: int
     kills: Counter[str]
     balance: Balance
@@ -46,7 +49,8 @@ class Verdict:
     def __str__(self) -> str:
         states = ", ".join(f"{n} {s}" for s, n in sorted(self.states.items()))
         return (
-            f"kills tried {self.kills.total()}, {self.balance},"
+            f"way {self.way}, kills tried {self.kills.total()},"
+            f" {self.balance},"
             f" jobs {self.balance.jobs} ({states}),"
             f" told again {self.balance.repeats}, {self.trust},"
             f" seed {self.seed},"
@@ -55,9 +59,10 @@ class Verdict:
 
     def write(self) -> None:
         """Put this in place of the last result in the docs."""
-        before, _, rest = PAGE.read_text().partition(BEGIN)
-        _, _, after = rest.partition(END)
-        PAGE.write_text(f"{before}{BEGIN}{self._section()}{END}{after}")
+        begin, end = (mark.format(way=self.way) for mark in (BEGIN, END))
+        before, _, rest = PAGE.read_text().partition(begin)
+        _, _, after = rest.partition(end)
+        PAGE.write_text(f"{before}{begin}{self._section()}{end}{after}")
 
     def _section(self) -> str:
         machine = f"{os.cpu_count()} cores, Linux {platform.release()}"

@@ -1,12 +1,13 @@
 """An intake of the tests' own kind, which may kill itself at a step.
 
-Run as ``python -m moderate_tests.integration.fastpath.intake_process PORT
-[STEP]``.
+Run as ``python -m moderate_tests.integration.fastpath.intake_process
+WORKSPACE [STEP]``.
 """
 
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 from dagster import DagsterInstance
@@ -14,7 +15,11 @@ from dagster import DagsterInstance
 from moderate.connections import inbox_address
 from moderate.fastpath.intake import Intake, run_all
 from moderate.fastpath.launcher import WarmRunLauncher
-from moderate.fastpath.submitting import Submitter, code_server, submitter
+from moderate.fastpath.submitting import (
+    Submitter,
+    submitter,
+    workspace_file,
+)
 from moderate.inbox.store import Inbox
 from moderate.settings import process_settings
 from moderate_tests.integration.fastpath.jobs import EVENT, work_request
@@ -41,18 +46,18 @@ def no_sign() -> None:
     """Nothing: nobody looks."""
 
 
-def main(port: int, step: str | None) -> None:
+def main(workspace: Path, step: str | None) -> None:
     """Work until killed."""
     if step:
         kill_before(*STEPS[step])
     inbox = Inbox(inbox_address(process_settings()), [EVENT])
     with (
         DagsterInstance.get() as instance,
-        submitter(instance, code_server("127.0.0.1", port)) as submits,
+        submitter(instance, workspace_file(workspace)) as submits,
     ):
         makers = {EVENT.name: work_request}
         run_all(Intake(inbox, instance, submits, makers, no_sign), [])
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else None)
+    main(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else None)

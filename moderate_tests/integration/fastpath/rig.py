@@ -16,6 +16,7 @@ import psutil
 from dagster import DagsterInstance, DagsterRun, RunRequest, RunsFilter
 from dagster._core.definitions.reconstruct import ReconstructableRepository
 from dagster._core.origin import JobPythonOrigin
+from dagster._core.storage.tags import RUN_KEY_TAG
 
 from moderate.fastpath.endings import tell_end
 from moderate.inbox.admin import find_item
@@ -72,6 +73,7 @@ class Rig:
     folder: Path
     environment: Mapping[str, str]
     instance: DagsterInstance
+    storage: str
     where: Address
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
@@ -140,16 +142,20 @@ class Rig:
         self.instance.launch_run(run_id, None)  # type: ignore[arg-type]
         return run_id
 
-    def launch_request(self, request: RunRequest) -> str:
+    def launch_request(self, request: RunRequest) -> None:
         """Do what the daemon does with a sensor's run request."""
+        run_id = self.create_request(request)
+        self.instance.launch_run(run_id, None)  # type: ignore[arg-type]
+
+    def create_request(self, request: RunRequest) -> str:
+        """Create the run of a request, as if it waited in the queue."""
         run = self.instance.create_run_for_job(
             work_job,
             run_id=str(uuid4()),
             run_config=dict(request.run_config or {}),
-            tags=dict(request.tags or {}),
+            tags={**request.tags, RUN_KEY_TAG: str(request.run_key)},
             job_code_origin=python_origin(work_job.name),
         )
-        self.instance.launch_run(run.run_id, None)  # type: ignore[arg-type]
         return run.run_id
 
     def runs_of(self, key: str, inbox: Inbox) -> Sequence[DagsterRun]:
@@ -248,9 +254,8 @@ def open_rig(
     process_settings.cache_clear()
     try:
         with DagsterInstance.get() as instance:
-            found = Rig(
-                folder, environment, instance, Address(server.url(inbox))
-            )
+            where = Address(server.url(inbox))
+            found = Rig(folder, environment, instance, dagster, where)
             try:
                 yield found
             finally:

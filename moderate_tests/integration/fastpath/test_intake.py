@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+import yaml
 
 from moderate.flows.ticks import requests
 from moderate.inbox.model import NewItem
@@ -23,8 +24,8 @@ OPEN = "SELECT count(*) AS n FROM work_item WHERE state <> 'done'"
 
 
 @pytest.fixture(scope="module")
-def code_port(rig: Rig) -> Iterator[int]:
-    """A code server and a worker."""
+def workspace(rig: Rig) -> Iterator[str]:
+    """A code server and a worker; the file that names the first."""
     port = ports.free_port()
     where = ("--host", "127.0.0.1", "--port", str(port))
     rig.start(
@@ -32,7 +33,10 @@ def code_port(rig: Rig) -> Iterator[int]:
     )
     rig.start_worker()
     rig.until(lambda: ports.is_open(port), "the code server listens")
-    yield port
+    file = rig.folder / "workspace.yaml"
+    server = {"host": "127.0.0.1", "port": port, "location_name": "here"}
+    file.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
+    yield str(file)
     rig.stop_all()
 
 
@@ -66,16 +70,18 @@ def worked(rig: Rig) -> Counter[str]:
 
 @pytest.mark.parametrize("step", STEPS)
 def test_an_intake_that_is_killed_at_a_step_loses_nothing(
-    rig: Rig, inbox: Inbox, code_port: int, step: str
+    rig: Rig, inbox: Inbox, workspace: str, step: str
 ) -> None:
     (key,) = record(rig, inbox, step, 1)
-    first = rig.start("-m", INTAKE, str(code_port), step)
+    first = rig.start("-m", INTAKE, workspace, step)
     assert first.wait(PATIENCE_SECONDS) == -9
-    second = rig.start("-m", INTAKE, str(code_port))
+    second = rig.start("-m", INTAKE, workspace)
     until_done(rig, inbox, PATIENCE_SECONDS)
     assert worked(rig)[key] == 1
     (run,) = rig.runs_of(key, inbox)
     assert rig.until_over(run.run_id) == "SUCCESS"
+    assert run.remote_job_origin
+    assert run.remote_job_origin.location_name == "here"
     second.kill()
     second.wait()
 
@@ -90,7 +96,7 @@ def test_an_intake_that_is_killed_at_a_step_loses_nothing(
     ],
 )
 def test_two_intakes_and_a_sensor_do_each_event_once(
-    rig: Rig, inbox: Inbox, code_port: int, number: int
+    rig: Rig, inbox: Inbox, workspace: str, number: int
 ) -> None:
     keys = record(rig, inbox, f"race-{number}", number)
     over = threading.Event()
@@ -104,7 +110,7 @@ def test_two_intakes_and_a_sensor_do_each_event_once(
                     rig.launch_request(request)
 
     sensor = threading.Thread(target=tick)
-    intakes = [rig.start("-m", INTAKE, str(code_port)) for _ in range(2)]
+    intakes = [rig.start("-m", INTAKE, workspace) for _ in range(2)]
     sensor.start()
     try:
         until_done(rig, inbox, PATIENCE_SECONDS + 2 * number)
@@ -119,7 +125,7 @@ def test_two_intakes_and_a_sensor_do_each_event_once(
 
 
 def test_an_item_that_becomes_due_is_started_without_being_told(
-    rig: Rig, inbox: Inbox, code_port: int
+    rig: Rig, inbox: Inbox, workspace: str
 ) -> None:
     """NOTIFY does not fire when time passes."""
     (key,) = record(rig, inbox, "later", 1)
@@ -129,8 +135,25 @@ def test_an_item_that_becomes_due_is_started_without_being_told(
             " WHERE key = %s",
             [timedelta(seconds=3), key],
         )
-    intake = rig.start("-m", INTAKE, str(code_port))
+    intake = rig.start("-m", INTAKE, workspace)
     until_done(rig, inbox, PATIENCE_SECONDS)
     assert worked(rig)[key] == 1
+    intake.kill()
+    intake.wait()
+
+
+def test_a_batch_that_a_sensor_has_asked_for_is_left_to_its_run(
+    rig: Rig, inbox: Inbox, workspace: str
+) -> None:
+    """Or a run that a person cancels in the queue would go on as another."""
+    (asked,) = record(rig, inbox, "asked", 1)
+    (request,) = requests(inbox, {EVENT.name: work_request})
+    run_id = rig.create_request(request)
+    (other,) = record(rig, inbox, "other", 1)
+    intake = rig.start("-m", INTAKE, workspace)
+    rig.until(lambda: worked(rig)[other], "the intake has looked")
+    assert [run.run_id for run in rig.runs_of(asked, inbox)] == [run_id]
+    rig.instance.launch_run(run_id, None)  # type: ignore[arg-type]
+    until_done(rig, inbox, PATIENCE_SECONDS)
     intake.kill()
     intake.wait()

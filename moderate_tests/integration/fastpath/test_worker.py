@@ -2,11 +2,17 @@
 
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import psutil
+import psycopg
 import pytest
+from dagster._core.launcher import WorkerStatus
 
+from moderate.fastpath.endings import SILENCE
+from moderate.local.services.postgres import Postgres
 from moderate_tests.integration.fastpath.rig import (
     NOTICED_SECONDS,
     Rig,
@@ -84,6 +90,54 @@ def test_a_worker_that_is_taken_for_dead_ends_its_runs(
     worker.send_signal(signal.SIGCONT)
     assert worker.wait(NOTICED_SECONDS) == 1
     rig.until(lambda: is_gone(pid), "its process is gone")
+
+
+def test_run_monitoring_is_told_how_a_run_stands(rig: Rig) -> None:
+    def health(run_id: str) -> WorkerStatus:
+        launcher = rig.instance.run_launcher
+        return launcher.check_run_worker_health(rig.run(run_id)).status
+
+    assert rig.instance.run_launcher.supports_check_run_worker_health
+    assert health(rig.create()) is WorkerStatus.NOT_FOUND
+    run_id = rig.launch("stay")
+    assert health(run_id) is WorkerStatus.RUNNING, "it waits for a worker"
+    worker = rig.start_worker()
+    rig.line(run_id)
+    assert health(run_id) is WorkerStatus.RUNNING
+    worker.kill()
+    worker.wait()
+    rig.forget_workers()
+    assert health(run_id) is WorkerStatus.FAILED
+
+
+@pytest.mark.full
+def test_a_worker_without_dagsters_storage_is_not_given_up(
+    rig: Rig, worker: subprocess.Popen[bytes], postgres_server: Postgres
+) -> None:
+    """Its signs of life go elsewhere, and its runs go on."""
+    stays, dies = rig.launch("stay"), rig.launch("stay")
+    pid, doomed = rig.line(stays).pid, rig.line(dies).pid
+    with closed_to_all(postgres_server, rig.storage):
+        psutil.Process(doomed).kill()
+        time.sleep(2 * SILENCE.total_seconds())  # the fault
+        assert worker.poll() is None
+        assert not is_gone(pid)
+    assert rig.until_over(dies, NOTICED_SECONDS) == "FAILURE"
+    assert not is_gone(pid)
+
+
+@contextmanager
+def closed_to_all(server: Postgres, database: str) -> Iterator[None]:
+    """Let nobody reach a database; who is connected is cut off."""
+    allow = "ALTER DATABASE {} ALLOW_CONNECTIONS {}"
+    cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    with psycopg.connect(server.url("postgres"), autocommit=True) as conn:
+        conn.execute(allow.format(database, "false").encode())
+        conn.execute(f"{cut} WHERE datname = %s".encode(), [database])
+        try:
+            yield
+        finally:
+            conn.execute(allow.format(database, "true").encode())
 
 
 @pytest.mark.full

@@ -17,6 +17,7 @@ from dagster import DagsterInstance
 from dagster._core.definitions.reconstruct import ReconstructableRepository
 
 from moderate.fastpath import wire
+from moderate.fastpath.template import Template
 from moderate_tests.e2e.waiting import wait_until
 from moderate_tests.integration.fastpath.jobs import deed_job
 
@@ -171,3 +172,18 @@ def test_a_template_without_its_worker_ends_with_its_children(
         assert scene.process.wait(PATIENCE_SECONDS) == 0
         psutil.wait_procs([child], PATIENCE_SECONDS)
         assert not child.is_running()
+
+
+def test_a_fork_that_fails_ends_that_run_and_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse() -> int:
+        raise OSError("no memory is left")
+
+    monkeypatch.setattr(os, "fork", refuse)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        template = Template(theirs)
+        with template._selector, template._wake, template._waker:
+            assert template._start("a run") is None
+        assert wire.receive(ours) == wire.Ended("a run", os.EX_OSERR)

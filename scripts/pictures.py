@@ -1,6 +1,7 @@
 """Take the README's pictures: run the demo and photograph what it shows.
 
-``python -m scripts.pictures``: needs Debian's ``chromium``.
+``python -m scripts.pictures [demo] [kubernetes] [fast-path]``, all by default:
+needs Debian's ``chromium``.
 """
 
 import io
@@ -8,17 +9,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
+from psycopg import sql
 from rich.console import Console, Group
 
 from moderate.local.demo import Demo, demo_stack
 from moderate.local.demo.runs import Runs
 from moderate.local.services.s3 import ASSETS_BUCKET
 from moderate.local.stack import Stack
+from moderate_tests.e2e.live import Live
 from moderate_tests.e2e.on_kubernetes import LARGE_SERIES, live_on_kubernetes
 
 FOLDER = Path(__file__).parent.parent / "docs" / "pictures"
@@ -107,7 +111,7 @@ def photograph_terminal(lines: Sequence[str], closing: Group) -> None:
 
 
 def run_of_job(stack: Stack, job: str) -> str:
-    """Return the id of a successful run of a Dagster job."""
+    """Return the id of the last successful run of a Dagster job."""
     answer = httpx.post(
         f"{stack.webserver.url}/graphql", json={"query": RUNS}, timeout=30
     ).json()
@@ -126,6 +130,22 @@ def photograph_kubernetes() -> None:
         (run,) = live.ui.runs_of(job)
         url = f"{live.stack.webserver.url}/runs/{run.id}"
         photograph(url, "out-of-memory.png", width=1500, height=900)
+
+
+def photograph_fast_path() -> None:
+    """Take a picture of a run that a warm worker began."""
+    with tempfile.TemporaryDirectory(prefix="moderate-pictures-") as folder:
+        Path(folder).chmod(0o711)
+        with Stack(Path(folder) / "stack", durable=False, fast=True) as stack:
+            live = Live(stack)
+            for _ in range(2):  # the first run of all takes longer
+                job = live.post()
+                live.until_settled([job])
+            (run,) = live.ui.runs_of(job)
+            live.until(lambda: live.ui.run(run.id).is_over, "it is over")
+            live.close()
+            url = f"{stack.webserver.url}/runs/{run.id}"
+            photograph(url, "fast-path.png", width=1500, height=900)
 
 
 def photograph_demo() -> None:
@@ -149,7 +169,34 @@ def photograph_demo() -> None:
                 height=900,
             )
             anonymise(stack)
+            ingest_changes(stack)
             photograph_ui(stack)
+
+
+def ingest_changes(stack: Stack) -> None:
+    """Have databases that are new, changed and unchanged looked at."""
+    for name in ("heating", "occupancy", "tariffs", "weather"):
+        stack.postgres.create_database(f"demo_{name}")
+        add_tables(stack, f"demo_{name}", ("days", "hours", "sites"))
+    add_tables(stack, "demo_meters", ("calibrations",))
+    runs = Runs(stack.webserver.url)
+    end(runs, runs.launch("postgres_ingestion_job"))
+
+
+def add_tables(stack: Stack, database: str, names: Sequence[str]) -> None:
+    """Make tables with some rows."""
+    with psycopg.connect(
+        stack.postgres.url(database), autocommit=True
+    ) as conn:
+        for name in names:
+            table = sql.Identifier(name)
+            conn.execute(
+                sql.SQL(
+                    "CREATE TABLE {} (id int PRIMARY KEY, value float8);"
+                    "INSERT INTO {} SELECT n, n / 7.0"
+                    " FROM generate_series(1, 1000) n"
+                ).format(table, table)
+            )
 
 
 def anonymise(stack: Stack) -> None:
@@ -159,7 +206,11 @@ def anonymise(stack: Stack) -> None:
     )
     runs = Runs(stack.webserver.url)
     ops = {name: {"config": ANONYMISATION[name]} for name in ANONYMISATION}
-    run = runs.launch("k_anonymity_job_s3", {"ops": ops})
+    end(runs, runs.launch("k_anonymity_job_s3", {"ops": ops}))
+
+
+def end(runs: Runs, run: str) -> None:
+    """Wait for the end of a run."""
     while runs.ended(run) is None:
         time.sleep(POLL_SECONDS)
 
@@ -176,13 +227,20 @@ def photograph_ui(stack: Stack) -> None:
         photograph(url, name, width=1500, height=900)
 
 
-def main() -> None:
-    """Take all pictures."""
+SCENES: Mapping[str, Callable[[], None]] = {
+    "demo": photograph_demo,
+    "kubernetes": photograph_kubernetes,
+    "fast-path": photograph_fast_path,
+}
+
+
+def main(names: Sequence[str]) -> None:
+    """Take the pictures of these scenes, of all by default."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    photograph_demo()
-    photograph_kubernetes()
+    for name in names or SCENES:
+        SCENES[name]()
     sys.stdout.write(f"pictures are in {FOLDER}\n")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

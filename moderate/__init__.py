@@ -9,19 +9,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dagster import Definitions
 
-DEFINITIONS = "defs"
+    defs: Definitions
+else:
 
+    def __dir__() -> list[str]:
+        """Name what Dagster looks for, too, though it is not there yet."""
+        return [*globals(), "defs"]
 
-def __dir__() -> list[str]:
-    """Name what Dagster looks for, too, though it is not there yet."""
-    return [*globals(), DEFINITIONS]
+    def __getattr__(name: str) -> "Definitions":
+        """Load the code location when it is asked for."""
+        if name != "defs":
+            msg = f"module {__name__!r} has no attribute {name!r}"
+            raise AttributeError(msg)
+        from moderate.definitions import defs  # noqa: PLC0415
 
-
-def __getattr__(name: str) -> "Definitions":
-    """Load the code location when it is asked for."""
-    if name != DEFINITIONS:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
-    from moderate.definitions import defs  # noqa: PLC0415  # see above
-
-    return defs
+        return defs

@@ -4,6 +4,7 @@ Beside the inbox, in the same database: it holds no work items, for what is
 to be done is seen each time, from what there is and what is remembered.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -81,6 +82,10 @@ class Done:
 Memory = Mapping[Step, Mapping[Part, Done]]
 """What is done of a source."""
 
+Comments = Mapping[Part, Mapping[str, str]]
+"""Hashes of the comments that were brought over, of each part that has any:
+by column, and of the part itself by the empty name."""
+
 
 class SourceBusyError(TemporaryError):
     """Another run is at the source."""
@@ -141,8 +146,25 @@ class MetadataSources:
         found = self._memories(source.flow, source.name)
         return found.get(source.name) or _nothing()
 
+    def comments(self, source: Source) -> Comments:
+        """Return the comments of a source that were brought over."""
+        with transaction(self._where) as conn:
+            rows = fetch(
+                conn,
+                "known_metadata_comments",
+                flow=source.flow,
+                name=source.name,
+            )
+        return {
+            Part(row["kind"], row["part"]): row["comments"] for row in rows
+        }
+
     def done(
-        self, source: Source, step: Step, parts: Mapping[Part, str]
+        self,
+        source: Source,
+        step: Step,
+        parts: Mapping[Part, str],
+        comments: Comments,
     ) -> None:
         """Remember that parts were brought over, by their fingerprints."""
         with transaction(self._where) as conn:
@@ -155,6 +177,7 @@ class MetadataSources:
                 kinds=[part.kind for part in parts],
                 parts=[part.name for part in parts],
                 fingerprints=list(parts.values()),
+                comments=[json.dumps(comments.get(p, {})) for p in parts],
             )
 
     def gone(self, source: Source, parts: Iterable[Part]) -> None:

@@ -8,7 +8,7 @@ answer names has failed, whatever the framework says.
 
 import logging
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -41,6 +41,8 @@ class Account:
         self._written: set[str] = set()
         self._failed: dict[str, str] = {}
         self._removed: list[Part] = []
+        self._comments: dict[Part, Mapping[str, str]] = {}
+        self._notes: list[str] = []
         self._errors: list[str] = []
         self._lines: list[str] = []
         self._unanswered = SILENT
@@ -56,6 +58,10 @@ class Account:
         """The fully qualified names of all parts."""
         return self._parts
 
+    def part(self, fqn: str) -> Part | None:
+        """Return the part of a fully qualified name."""
+        return self._parts.get(fqn)
+
     def wrote(self, fqn: str) -> None:
         """Note that the server has a part."""
         self._written.add(fqn)
@@ -67,6 +73,14 @@ class Account:
     def removed(self, part: Part) -> None:
         """Note that the server does not have a part any more."""
         self._removed.append(part)
+
+    def commented(self, part: Part, hashes: Mapping[str, str]) -> None:
+        """Note the comments that a part has in the source."""
+        self._comments[part] = hashes
+
+    def noted(self, note: str) -> None:
+        """Note what a person should know."""
+        self._notes.append(note)
 
     def broke(self, reason: str) -> None:
         """Note that something failed of which nobody knows what it was."""
@@ -143,6 +157,8 @@ class Account:
                 part for fqn, part in self._parts.items() if fqn in written
             ),
             removed=tuple(self._removed),
+            comments=self._comments,
+            notes=tuple(self._notes),
             failed=tuple(sorted(self._failed.items())),
             error="; ".join(dict.fromkeys(self._errors)) or None,
             requests=self._requests,

@@ -40,6 +40,13 @@ def schema_fqn_of(task: Task, part: Part) -> str | None:
     return _join(task, names[:2], "") if len(names) > 1 else None
 
 
+def fqn_below(parent: str, name: str) -> str:
+    """Return the fully qualified name of something in a parent."""
+    from metadata.utils.fqn import quote_name
+
+    return f"{parent}.{quote_name(name)}"
+
+
 def _join(task: Task, names: list[str], kind: str) -> str:
     from metadata.ingestion.models.custom_basemodel_validation import (
         replace_separators,

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from moderate.flows.metadata_ingestion import sampling
 from moderate.flows.metadata_ingestion.account import Account
+from moderate.flows.metadata_ingestion.comments import Comments, entity
 from moderate.flows.metadata_ingestion.configs import (
     server_config,
     workflow_config,
@@ -60,8 +61,12 @@ def _bring_metadata(task: Task, account: Account) -> None:
     from metadata.workflow.metadata import MetadataWorkflow
 
     sampling.bound_chunks()
+    comments = Comments(task.comments, account)
+    _listen(comments)
     workflow = MetadataWorkflow(workflow_config(task))
     _execute(workflow, account)
+    # The workflow has closed its own client.
+    comments.carry_over(partial(_client, task))
     if task.whole:
         _remove_unknown(task, account)
 
@@ -108,7 +113,7 @@ def _remove_gone(task: Task, account: Account) -> None:
 
 def _remove(client: Any, task: Task, part: Part) -> None:
     """Delete softly, as the framework does: a person can take it back."""
-    kind = _entity(part.kind)
+    kind = entity(part.kind)
     found = client.get_by_name(entity=kind, fqn=fqn_of(task, part))
     if found is not None:
         client.delete(entity=kind, entity_id=found.id, recursive=True)
@@ -121,7 +126,7 @@ def _remove_unknown(task: Task, account: Account) -> None:
     for entity_id, fqn in list(_tables(client, fqn_of(task, WHOLE))):
         if fqn not in expected:
             client.delete(
-                entity=_entity(TABLE), entity_id=entity_id, recursive=True
+                entity=entity(TABLE), entity_id=entity_id, recursive=True
             )
 
 
@@ -143,28 +148,6 @@ def _client(task: Task) -> Any:
     )
 
     return OpenMetadata(server_config(task))
-
-
-def _entity(kind: str) -> Any:
-    from metadata.generated.schema.entity.data.database import (
-        Database,
-    )
-    from metadata.generated.schema.entity.data.databaseSchema import (
-        DatabaseSchema,
-    )
-    from metadata.generated.schema.entity.data.storedProcedure import (
-        StoredProcedure,
-    )
-    from metadata.generated.schema.entity.data.table import (
-        Table,
-    )
-
-    return {
-        DATABASE: Database,
-        SCHEMA: DatabaseSchema,
-        TABLE: Table,
-        PROCEDURE: StoredProcedure,
-    }[kind]
 
 
 def _watch(account: Account) -> None:
@@ -203,6 +186,21 @@ def _watch(account: Account) -> None:
     OpenMetadata.ingest_profile_data = watched_profile
 
 
+def _listen(comments: Comments) -> None:
+    """Let it be known which comments are sent."""
+    from metadata.ingestion.ometa.ometa_api import (
+        OpenMetadata,
+    )
+
+    bulk = OpenMetadata._execute_bulk_operation
+
+    def heard(client: Any, requests: Any, *a: Any, **k: Any) -> Any:
+        comments.sent(requests)
+        return bulk(client, requests, *a, **k)
+
+    OpenMetadata._execute_bulk_operation = heard
+
+
 def _spell_out_spaces() -> None:
     """Let passwords have spaces: of ``+`` SQLAlchemy makes none again."""
     from metadata.ingestion.connections import builders
@@ -231,7 +229,7 @@ def _profile_only(wanted: list[str]) -> None:
     def tables(strategy: Any, _: Any) -> Iterator[Any]:
         for fqn in wanted:
             found = strategy.metadata.get_by_name(
-                entity=_entity(TABLE), fqn=fqn, fields=list(FIELDS)
+                entity=entity(TABLE), fqn=fqn, fields=list(FIELDS)
             )
             if found is not None:
                 yield found

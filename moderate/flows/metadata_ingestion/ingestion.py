@@ -34,6 +34,7 @@ from moderate.flows.metadata_ingestion.task import (
 )
 from moderate.flows.metadata_ingestion.workshop import Workshop
 from moderate.inbox.metadata_sources import (
+    Comments,
     Flow,
     Memory,
     MetadataSources,
@@ -208,7 +209,7 @@ class Ingestion:
             failed=outcome.failed,
             error=outcome.error,
             requests=outcome.requests,
-            notes=_notes(step, seen),
+            notes=(*_notes(step, seen), *outcome.notes),
             began=began,
             seconds=time.monotonic() - clock,
             cpu_seconds=outcome.cpu_seconds,
@@ -235,7 +236,8 @@ class Ingestion:
         written = set(outcome.written)
         parts = {p: f for p, f in todo.changed.items() if p in written}
         # The service may be there only since this step: its id counts.
-        self.memory.done(source, step, self._sealed(source, step, seen, parts))
+        sealed = self._sealed(source, step, seen, parts)
+        self.memory.done(source, step, sealed, outcome.comments)
 
     def _sealed(
         self,
@@ -267,12 +269,19 @@ class Ingestion:
             ),
             logs=Logs(self.service.log_format, self.service.log_level),
             changed=tuple(sorted(todo.changed)),
+            comments=self._comments(source, step, todo),
             whole=todo.unchanged == 0,
             gone=tuple(todo.gone),
             vanished=vanished,
             sample_data=settings.sample_data,
             store_connection=settings.store_connections,
         )
+
+    def _comments(self, source: Source, step: Step, todo: Order) -> Comments:
+        if step is not Step.METADATA:
+            return {}
+        known = self.memory.comments(source)
+        return {part: known[part] for part in todo.changed if part in known}
 
     def _made_of(self, step: Step, service_id: str | None) -> str:
         """Return a hash of what everything that is brought over depends on.

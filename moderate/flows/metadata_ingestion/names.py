@@ -40,7 +40,8 @@ def mapping_key(name: str) -> str:
 def service_name(flow: Flow, base: str, name: str) -> str:
     """Return what the service of a source is called in OpenMetadata.
 
-    The rule of the platform's first ingestion, whose entities stay.
+    The rule of the platform's first ingestion, whose entities stay. A
+    prefix, and what its hash is made of, ends with its slash.
     """
     slug = slugify(f"{base}-{name}")
     if flow is Flow.POSTGRES:

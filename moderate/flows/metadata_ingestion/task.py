@@ -9,7 +9,12 @@ from dataclasses import dataclass, field
 
 from pydantic import SecretStr
 
-from moderate.inbox.metadata_sources import Part, Source, Step
+from moderate.inbox.metadata_sources import (
+    Comments,
+    Part,
+    Source,
+    Step,
+)
 from moderate.settings import LogFormat
 
 
@@ -84,6 +89,7 @@ class Task:
         logs: How it logs.
         changed: Parts to bring over.
         whole: Whether that is all there is, and not a few.
+        comments: Of the changed parts, as they were last brought over.
         gone: Parts that the server is to lose.
         vanished: Whether the source itself is gone.
         sample_data: Whether the server gets rows to show.
@@ -98,6 +104,7 @@ class Task:
     logs: Logs
     changed: Sequence[Part] = ()
     whole: bool = False
+    comments: Comments = field(default_factory=dict)
     gone: Sequence[Part] = ()
     vanished: bool = False
     sample_data: bool = False
@@ -122,6 +129,8 @@ class Outcome:
     Attributes:
         written: Parts that the server has now.
         removed: Parts that it does not have any more.
+        comments: Of what was sent, as they are now.
+        notes: What a person should know.
         failed: What failed, by name, with the reason.
         error: Why the task as a whole failed; then nothing is certain but
             ``written`` and ``removed``.
@@ -133,6 +142,8 @@ class Outcome:
 
     written: Sequence[Part] = ()
     removed: Sequence[Part] = ()
+    comments: Comments = field(default_factory=dict)
+    notes: Sequence[str] = ()
     failed: Sequence[tuple[str, str]] = ()
     error: str | None = None
     requests: int = 0

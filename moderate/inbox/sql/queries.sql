@@ -720,12 +720,24 @@ SELECT name, step, kind, part, fingerprint,
 
 -- name: add_metadata_parts
 -- Remember what is done now.
-INSERT INTO metadata_part (flow, name, step, kind, part, fingerprint)
-SELECT %(flow)s, %(name)s, %(step)s, new.kind, new.part, new.fingerprint
-  FROM unnest(%(kinds)s::text[], %(parts)s::text[], %(fingerprints)s::text[])
-       AS new (kind, part, fingerprint)
+INSERT INTO metadata_part
+       (flow, name, step, kind, part, fingerprint, comments)
+SELECT %(flow)s, %(name)s, %(step)s, new.kind, new.part, new.fingerprint,
+       new.comments::jsonb
+  FROM unnest(%(kinds)s::text[], %(parts)s::text[], %(fingerprints)s::text[],
+              %(comments)s::text[])
+       AS new (kind, part, fingerprint, comments)
 ON CONFLICT (flow, name, step, kind, md5(part)) DO UPDATE
-   SET fingerprint = excluded.fingerprint, done_at = clock_timestamp();
+   SET fingerprint = excluded.fingerprint, comments = excluded.comments,
+       done_at = clock_timestamp();
+
+
+-- name: known_metadata_comments
+-- The comments that were brought over, where there are any.
+SELECT kind, part, comments
+  FROM metadata_part
+ WHERE flow = %(flow)s AND name = %(name)s AND step = 'metadata'
+   AND comments <> '{}';
 
 
 -- name: drop_metadata_parts

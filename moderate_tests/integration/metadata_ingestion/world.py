@@ -126,11 +126,34 @@ class World:
                 return found
             params["after"] = after
 
+    def entities(self, kind: str) -> Sequence[Any]:
+        """Return the first of a kind, as the server shows them."""
+        return list(self._get(kind, limit=1000)["data"])
+
     def table(self, fqn: str, fields: str = "") -> Any:
         return self._get(f"tables/name/{fqn}", fields=fields)
 
     def entity(self, path: str) -> Any:
         return self._get(path, fields="*")
+
+    def describe(self, path: str, text: str) -> None:
+        """Write a description, as a person does."""
+        answer = httpx.patch(
+            f"{self.server.url}/api/v1/{path}",
+            json=[{"op": "add", "path": "/description", "value": text}],
+            headers={
+                "Authorization": f"Bearer {self.server.token}",
+                "Content-Type": "application/json-patch+json",
+            },
+            trust_env=False,
+        )
+        answer.raise_for_status()
+
+    def sample(self, fqn: str) -> Any:
+        """Return the sample rows that the server has of a table."""
+        entity_id = self.table(fqn)["id"]
+        sample = self._get(f"tables/{entity_id}/sampleData").get("sampleData")
+        return sample["rows"] if sample else None
 
     def profile(self, fqn: str) -> Any:
         return self._get(f"tables/{fqn}/tableProfile/latest")["profile"]

@@ -1,5 +1,6 @@
 """The framework's models take what we make, and mean what we mean."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -7,7 +8,12 @@ from pydantic import SecretStr
 
 from moderate.flows.metadata_ingestion import configs, prefixes
 from moderate.flows.metadata_ingestion.fqns import fqn_of
-from moderate.flows.metadata_ingestion.plan import TABLE, table
+from moderate.flows.metadata_ingestion.plan import (
+    SCHEMA,
+    TABLE,
+    WHOLE,
+    table,
+)
 from moderate.flows.metadata_ingestion.task import (
     LakePlace,
     Limits,
@@ -118,3 +124,15 @@ def test_names_are_quoted_as_the_framework_quotes_them() -> None:
     assert fqn_of(TASK, A) == ('platform-postgres-my-db.my db.sales."a.b"')
     long = Part(TABLE, "raw/" + "x" * 300 + ".csv")
     assert len(fqn_of(LAKE, long)) < 60
+
+
+@pytest.mark.parametrize("name", ['da"ta', '"data"x', 'da"t.a'])
+def test_the_framework_has_no_name_with_a_double_quote(name: str) -> None:
+    """Such a database is left out; if it has one some day, no longer."""
+    task = replace(TASK, source=replace(TASK.source, name=name))
+    with pytest.raises(ValueError, match="name"):
+        fqn_of(task, WHOLE)
+    schema = Part(SCHEMA, json.dumps([name]))
+    with pytest.raises(ValueError, match="name"):
+        fqn_of(TASK, schema)
+    assert fqn_of(TASK, table("sales", name))

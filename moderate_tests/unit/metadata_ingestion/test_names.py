@@ -39,6 +39,14 @@ def test_a_prefix_is_called_by_its_slug_and_its_hash() -> None:
     )
 
 
+def test_a_prefix_is_hashed_with_its_slash() -> None:
+    """Services that the first ingestion made are found again."""
+    assert service_name(Flow.DATALAKE, "platform-datalake", "raw/") == (
+        "platform-datalake-raw-"
+        "e414985f31ca63443ae6928bdad426d30c425dbe784f6f449f1fe169e87dbf98"
+    )
+
+
 def test_two_databases_alike_do_not_share_a_service() -> None:
     got = named(Flow.POSTGRES, "p", ["my_db", "my-db"], [])
     first, second = got.sources

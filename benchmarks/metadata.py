@@ -3,7 +3,8 @@
 ``python -m benchmarks metadata``; about ten minutes. Both sides have the same
 databases and the same emulator. By default means: one process an op, each of
 which imports the framework and runs one workflow, two at a time.
-The prefix of 2 GB is left out unless ``BENCH_LARGE=1``.
+The prefix of 2 GB is left out unless ``BENCH_LARGE=1``. ``BENCH_ONLY`` names
+the parts to measure, comma separated: cold, one-of-many, listed, large.
 """
 
 import json
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -368,14 +369,26 @@ def _store(s3: S3, path: Path, prefix: str) -> int:
     return size
 
 
+PARTS: Mapping[str, Callable[[Bench], Iterator[Row]]] = {
+    "cold": _cold_and_unchanged,
+    "one-of-many": _one_of_many,
+    "listed": _listed,
+    "large": _large,
+}
+
+
+def _chosen() -> Sequence[str]:
+    if only := os.environ.get("BENCH_ONLY"):
+        return only.split(",")
+    large = os.environ.get("BENCH_LARGE")
+    return [name for name in PARTS if large or name != "large"]
+
+
 def measure() -> Sequence[Row]:
     """Measure all of the table."""
+    rows: list[Row] = []
     with _bench() as bench:
-        rows = [
-            *_cold_and_unchanged(bench),
-            *_one_of_many(bench),
-            *_listed(bench),
-        ]
-        if os.environ.get("BENCH_LARGE"):
-            rows += _large(bench)
+        for name in _chosen():
+            print(f"measuring metadata: {name} …", file=sys.stderr)
+            rows += PARTS[name](bench)
     return rows

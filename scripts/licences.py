@@ -8,8 +8,10 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from email.message import Message
 from importlib import metadata
 from pathlib import Path
+from typing import cast
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -83,7 +85,7 @@ def locked() -> list[Package]:
 
 def _licence(name: str) -> str:
     try:
-        told = metadata.metadata(name)
+        told = cast("Message", metadata.metadata(name))
     except metadata.PackageNotFoundError:
         return ELSEWHERE
     if expression := told.get("License-Expression"):

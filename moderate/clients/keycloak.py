@@ -4,8 +4,11 @@ The library is imported with the first call: it is heavy, and most processes
 never ask Keycloak.
 """
 
+import base64
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -195,6 +198,13 @@ class KeycloakAdminClient:
         info = self._call("ask for the version", _server_info)
         return str((info.get("systemInfo") or {}).get("version") or "")
 
+    def clock(self) -> datetime:
+        """Return Keycloak's time, in whole seconds, by a token made now.
+
+        Its answers have no date.
+        """
+        return self._call("log in", _issued_now)
+
     def _users(self, query: Mapping[str, Any]) -> tuple[KeycloakUser, ...]:
         asked = {"briefRepresentation": "true", **query}
         return self._call(
@@ -231,7 +241,14 @@ class KeycloakAdminClient:
             result = act(admin)
         except KeycloakError:
             raise
-        except (KeyError, TypeError, ValueError) as error:
+        except (
+            AttributeError,
+            KeyError,
+            OverflowError,
+            RecursionError,
+            TypeError,
+            ValueError,
+        ) as error:
             # The library takes answers apart without looking.
             reason = self._redactor.redact(repr(error))[:LONGEST_REASON]
             msg = f"Keycloak: an answer that is none: {reason}"
@@ -272,6 +289,19 @@ def _named(
     """Return who has that name; the server's filters may be coarser."""
     same = [each for each in users if each.username == username]
     return same[0] if same else None
+
+
+def _issued_now(admin: "KeycloakAdmin") -> datetime:
+    """Log in anew; say when the token was made.
+
+    It came from Keycloak itself over our own connection, and nothing is
+    decided by it: its signature is not looked at.
+    """
+    admin.connection.get_token()
+    _, payload, _ = str(admin.connection.token["access_token"]).split(".")
+    padded = payload + "=" * (-len(payload) % 4)
+    claims = json.loads(base64.urlsafe_b64decode(padded))
+    return datetime.fromtimestamp(claims["iat"], UTC)
 
 
 def _server_info(admin: "KeycloakAdmin") -> Mapping[str, Any]:

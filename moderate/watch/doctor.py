@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
+from functools import partial
 
 import httpx
 
@@ -23,7 +24,11 @@ from moderate.watch.numbers import (
     look,
     wanted_schema,
 )
-from moderate.watch.peers import cluster_of, keycloak_version
+from moderate.watch.peers import (
+    cluster_of,
+    keycloak_clock,
+    keycloak_version,
+)
 from moderate.watch.rights import lacking_rights
 
 ADVICE = {
@@ -321,7 +326,9 @@ def _http_clocks(settings: Settings) -> Iterator[Finding]:
     """Compare our clock with the dates of HTTP answers."""
     bound = settings.operations.probe_timeout.total_seconds()
     for peer, url in _http_peers(settings):
-        ahead = _http_skew(url, bound)
+        ahead = _ahead(partial(_date_of, url, bound))
+        if ahead is None and peer == "keycloak":
+            ahead = _ahead(partial(keycloak_clock, settings))
         if ahead is not None:
             limit = settings.operations.clock_skew + HTTP_RESOLUTION
             yield _skew(f"clock of {peer}", ahead, limit)
@@ -338,21 +345,32 @@ def _http_peers(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "open_metadata", settings.open_metadata.url
 
 
-def _http_skew(url: str, bound: float) -> timedelta | None:
-    """Ask for anything: whatever is answered has a date, or we know none.
+def _ahead(ask: Callable[[], datetime | None]) -> timedelta | None:
+    """Return by how much a peer's clock is ahead; ``None``: not known.
 
-    That a peer is away is another finding.
+    It told its time, cut to whole seconds, somewhere between question and
+    answer: of all that it may mean the least is taken, so that a slow answer
+    is no wrong clock. That a peer is away is another finding.
     """
     before = datetime.now(UTC)
     try:
-        answer = httpx.head(url, timeout=bound)
-        told = parsedate_to_datetime(answer.headers.get("date", ""))
-    except (httpx.HTTPError, ValueError):
+        told = ask()
+    except (httpx.HTTPError, ModerateError):
         return None
     after = datetime.now(UTC)
-    if told.tzinfo is None:
+    if told is None:
         return None
-    # It was cut to whole seconds: on average half a second is missing.
-    told += HTTP_RESOLUTION / 2
-    ahead: timedelta = told - (before + (after - before) / 2)
-    return ahead
+    least, most = told - after, told + HTTP_RESOLUTION - before
+    if least <= timedelta() <= most:
+        return timedelta()
+    return min(least, most, key=abs)
+
+
+def _date_of(url: str, bound: float) -> datetime | None:
+    """Ask for anything: whatever is answered has a date, or it has none."""
+    answer = httpx.head(url, timeout=bound)
+    try:
+        told = parsedate_to_datetime(answer.headers.get("date", ""))
+    except ValueError:
+        return None
+    return told if told.tzinfo else None

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cache
 from math import ceil
 from typing import TYPE_CHECKING
@@ -191,6 +192,14 @@ def keycloak_version(settings: Settings) -> str:
         return ""
     bound = settings.operations.probe_timeout.total_seconds()
     return _keycloak_client(settings.keycloak, bound).version()
+
+
+def keycloak_clock(settings: Settings) -> datetime | None:
+    """Return Keycloak's time; a new login, so no part of a probe."""
+    if settings.keycloak is None:
+        return None
+    bound = settings.operations.probe_timeout.total_seconds()
+    return _keycloak_client(settings.keycloak, bound).clock()
 
 
 @cache

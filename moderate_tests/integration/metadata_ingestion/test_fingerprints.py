@@ -113,6 +113,21 @@ def test_rows_that_changed_are_seen(world: World, change: str) -> None:
     assert _look(name).rows[part] != before
 
 
+def test_rows_that_came_between_two_crashes_are_seen(world: World) -> None:
+    """A server that crashed counts from 0: the same numbers again."""
+    name = world.database("shop")
+    part = table("sales", "customers")
+    world.postgres.kill()
+    world.postgres.start()
+    before = _look(name).rows[part]
+    world.postgres.restart()  # a gentle one keeps what was counted
+    assert _look(name).rows[part] == before
+    world.sql(name, "INSERT INTO sales.customers VALUES (1000, 'x')")
+    world.postgres.kill()
+    world.postgres.start()
+    assert _look(name).rows[part] != before
+
+
 def test_a_database_that_is_gone_is_told_from_one_that_fails(
     world: World,
 ) -> None:

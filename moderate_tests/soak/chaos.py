@@ -8,7 +8,9 @@ from functools import partial
 from random import Random
 
 import psutil
+from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
+from moderate.local.process import PartError
 from moderate.local.reporting import say
 from moderate.local.services.base import Service
 from moderate.local.services.s3 import S3Program
@@ -23,6 +25,9 @@ PREY_SECONDS = 15.0
 RECOVERY_SECONDS = 75.0
 """How long the next fault waits for every flow to go again."""
 LOOK_SECONDS = 0.1
+STARTS = 3
+"""How often a part is started that does not come up: on a busy machine it
+may not be in time."""
 CALM_SECONDS = (1.0, 4.0)
 DOWN_SECONDS = (1.0, 6.0)
 BROKEN_SECONDS = (5.0, 15.0)
@@ -91,7 +96,7 @@ class Chaos:
         """Make everything whole that may be broken."""
         self.stage.network.mend()
         for part in self.stage.stack.parts:
-            part.start()
+            _start(part)
 
     def _deck(self, random: Random) -> Iterator[Fault]:
         while True:
@@ -196,7 +201,16 @@ class Chaos:
 
 
 def _nothing() -> None:
-    """Mend nothing: the service itself has to."""
+    """Mend nothing: parts are started anyway, the rest the service mends."""
+
+
+@retry(
+    retry=retry_if_exception_type(PartError),
+    stop=stop_after_attempt(STARTS),
+    reraise=True,
+)
+def _start(part: Service) -> None:
+    part.start()
 
 
 def _hunt(
@@ -219,7 +233,7 @@ def _kill(part: Service) -> Fault:
         part.kill()
         return True
 
-    return Fault(f"kill {part.name}", strike, part.start, DOWN_SECONDS)
+    return Fault(f"kill {part.name}", strike, _nothing, DOWN_SECONDS)
 
 
 def _restart(part: Service) -> Fault:
@@ -227,4 +241,4 @@ def _restart(part: Service) -> Fault:
         part.stop()
         return True
 
-    return Fault(f"restart {part.name}", strike, part.start, DOWN_SECONDS)
+    return Fault(f"restart {part.name}", strike, _nothing, DOWN_SECONDS)

@@ -152,17 +152,26 @@ def datalake_profiler_ingestion(
         return _step(context, session, Step.PROFILE)
 
 
-def _executor() -> ExecutorDefinition:
-    if process_settings().metadata.executor is MetadataExecutor.PODS:
+def executor() -> ExecutorDefinition:
+    """Return what runs the steps of a run, as the settings say."""
+    settings = process_settings().metadata
+    if settings.executor is MetadataExecutor.PODS:
         from dagster_k8s import k8s_job_executor
 
-        executor: ExecutorDefinition = k8s_job_executor
-        return executor
+        # By itself it would begin all pods at once, and leave them behind.
+        pods: ExecutorDefinition = k8s_job_executor.configured(
+            {
+                "max_concurrent": settings.workers,
+                "enable_owner_references": True,
+            },
+            name="k8s",
+        )
+        return pods
     return in_process_executor
 
 
 @job(
-    executor_def=_executor(),
+    executor_def=executor(),
     tags={tags.FLOW: "postgres_ingestion", **tags.NO_RUN_RETRIES},
 )
 def postgres_ingestion_job() -> None:
@@ -175,7 +184,7 @@ def postgres_ingestion_job() -> None:
 
 
 @job(
-    executor_def=_executor(),
+    executor_def=executor(),
     tags={tags.FLOW: "datalake_ingestion", **tags.NO_RUN_RETRIES},
 )
 def datalake_ingestion_job() -> None:

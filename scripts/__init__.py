@@ -1,0 +1,1 @@
+"""What the tasks run that belongs to no package."""

@@ -7,7 +7,11 @@ import jinja2
 from moderate_tests.soak import plot
 from moderate_tests.soak.figures import MIB
 from moderate_tests.soak.ledger import Flow, Wrong
-from moderate_tests.soak.result import RECOVERY_LIMIT_SECONDS, Result
+from moderate_tests.soak.result import (
+    FLATNESS,
+    RECOVERY_LIMIT_SECONDS,
+    Result,
+)
 
 TEMPLATE = Path(__file__).with_name("report.html")
 TITLES = {
@@ -43,6 +47,7 @@ def render(result: Result) -> str:
         wrongs=list(Wrong),
         limit=RECOVERY_LIMIT_SECONDS,
         mib=MIB,
+        flatness=FLATNESS,
         plots=[
             (TITLES[name], list(series), plot.lines(series, bands, seconds))
             for name, series in result.series.items()

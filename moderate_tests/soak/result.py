@@ -21,6 +21,7 @@ from moderate_tests.soak.ledger import Facts, Finding, Flow, Wrong, judge
 from moderate_tests.soak.watch import Sample
 
 RECOVERY_LIMIT_SECONDS = 60.0
+FLATNESS = {True: "flat", False: "grows", None: "not judged"}
 SERIES_POINTS = 240
 """Of a line in the report, and in the file of facts."""
 
@@ -138,8 +139,10 @@ class Result:
         )
 
     @property
-    def is_flat(self) -> bool:
-        """Whether the memory of each process is."""
+    def is_flat(self) -> bool | None:
+        """Whether the memory of each process is; ``None``: too short."""
+        if not self.trends:
+            return None
         return all(each.is_flat for each in self.trends)
 
     @property
@@ -174,7 +177,7 @@ class Result:
         return (
             f"{counts}; in: {went_in}; faults: {len(self.faults)}; slowest"
             f" recovery: {'none' if worst is None else f'{worst:.0f} s'};"
-            f" memory {'flat' if self.is_flat else 'NOT FLAT'}"
+            f" memory {FLATNESS[self.is_flat]}"
             f" ({len(self.trends)} processes judged);"
             f" told again {self.told_again};"
             f" seed {self.circumstances.seed}"

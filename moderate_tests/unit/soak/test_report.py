@@ -93,3 +93,10 @@ def test_a_long_soak_does_not_make_a_large_page() -> None:
     points = thin([(float(n), float(n)) for n in range(36_000)])
     assert len(points) <= SERIES_POINTS
     assert len(render(result_of(USER))) < 300_000
+
+
+def test_memory_that_nobody_judged_is_not_called_flat() -> None:
+    result = replace(result_of(USER), trends=[])
+    assert result.is_flat is None
+    assert "not judged" in render(result)
+    assert "not judged" in str(result)

@@ -39,6 +39,9 @@ WAITS_SECONDS = (0.3, 1.0, 2.0)
 PAGE = 500
 """Objects that one answer holds at the most."""
 
+MOST_PAGES = 200
+"""Of one list; one that goes on and on comes to no end."""
+
 MAX_MESSAGE_CHARS = 500
 BACKGROUND: Json = {"propagationPolicy": "Background"}
 """What deletes a Job's pods too: without a policy they are orphaned."""
@@ -76,7 +79,9 @@ class Cluster:
 
     def get(self, kind: str, name: str) -> Json | None:
         """Return an object; ``None`` if there is none of this name."""
-        return self._call("GET", self._path(kind, name))
+        with taken_apart():
+            found = self._call("GET", self._path(kind, name))
+            return found and _checked(found)
 
     def find(self, kind: str, **query: str) -> list[Json]:
         """Return all objects that ``labelSelector`` and the like choose."""
@@ -94,14 +99,18 @@ class Cluster:
     def _pages(self, kind: str, query: Query) -> tuple[list[Json], str]:
         found: list[Json] = []
         wanted: dict[str, Value] = {**query, "limit": PAGE}
-        while True:
+        for _ in range(MOST_PAGES):
             page = self._call("GET", self._path(kind), query=wanted)
             if page is None:
                 raise TemporaryError(f"the cluster has no {self._path(kind)}")
-            found += page.get("items") or []
-            wanted["continue"] = page["metadata"].get("continue") or ""
+            with taken_apart():
+                found += map(_checked, page.get("items") or [])
+                wanted["continue"] = page["metadata"].get("continue") or ""
+                version = str(page["metadata"]["resourceVersion"])
             if not wanted["continue"]:
-                return found, page["metadata"]["resourceVersion"]
+                return found, version
+        msg = f"the cluster's list has over {MOST_PAGES} pages"
+        raise TemporaryError(msg)
 
     def create(self, kind: str, body: Json) -> Json:
         """Create an object.
@@ -229,6 +238,42 @@ def _text(value: Value) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def _checked(thing: Json) -> Json:
+    """Return an object that is one: with a name, a spec and a status."""
+    name = thing["metadata"]["name"]
+    parts = (thing.setdefault("spec", {}), thing.setdefault("status", {}))
+    if not isinstance(name, str) or not all(
+        isinstance(part, dict) for part in parts
+    ):
+        raise TypeError
+    return thing
+
+
+@contextmanager
+def taken_apart() -> Iterator[None]:
+    """Say what it means when an answer is not made as it should be.
+
+    Answers are taken apart without a look at each part: the API server holds
+    what it stores to its schema. Something between us and it may not.
+
+    Raises:
+        UnreachableError: It is not made so.
+    """
+    try:
+        yield
+    except (
+        AttributeError,
+        LookupError,
+        OverflowError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
+        name = type(error).__name__
+        msg = f"the Kubernetes API server's answer is none: {name}"
+        raise UnreachableError(msg) from error
+
+
 class _NotFoundError(TemporaryError):
     """There is no such object."""
 
@@ -243,8 +288,15 @@ def _explained(path: str) -> Iterator[None]:
         yield
     except ApiException as error:
         raise _error_of(error, path) from None
-    except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-        # A ValueError is an answer that was cut short, so no JSON.
+    except (
+        urllib3.exceptions.HTTPError,
+        LookupError,
+        OSError,
+        RecursionError,
+        ValueError,
+    ) as error:
+        # A ValueError is an answer that was cut short, so no JSON; a
+        # LookupError one of an encoding that nobody knows.
         name = type(error).__name__
         msg = f"the Kubernetes API server can't be reached: {name}"
         raise UnreachableError(msg) from error
@@ -271,7 +323,7 @@ _ERRORS: Mapping[int, type[PermanentError] | type[TemporaryError]] = {
 
 
 def _status_of(error: "ApiException") -> Json:
-    with suppress(ValueError, TypeError):
+    with suppress(RecursionError, TypeError, ValueError):
         body = json.loads(error.body or "")
         if isinstance(body, dict):
             return body

@@ -94,8 +94,9 @@ def verdict_of(job: Json) -> Outcome | None:
         return None
     try:
         stored = json.loads(text)
-        return Outcome(Reason(stored["reason"]), detail=stored["detail"])
-    except (ValueError, KeyError, TypeError):
+        detail = str(stored["detail"])
+        return Outcome(Reason(stored["reason"]), detail=detail)
+    except (KeyError, RecursionError, TypeError, ValueError):
         return Outcome(Reason.STOPPED)  # somebody else wrote there
 
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from moderate.analyses.kubernetes_api import Json
+from moderate.analyses.kubernetes_api import Json, taken_apart
 from moderate.analyses.kubernetes_causes import (
     Patience,
     Stuck,
@@ -62,7 +62,16 @@ class Standing:
 
 
 def standing(facts: Facts) -> Standing:
-    """Say how an attempt stands."""
+    """Say how an attempt stands.
+
+    Raises:
+        TemporaryError: The facts are not made as a cluster's are.
+    """
+    with taken_apart():
+        return _standing(facts)
+
+
+def _standing(facts: Facts) -> Standing:
     job = facts.job
     live = [pod for pod in facts.pods if not is_over(pod, facts.now)]
     if job is None or is_going(job):

@@ -15,6 +15,7 @@ from moderate.analyses.kubernetes_api import (
     ConflictError,
     Json,
     UnreachableError,
+    taken_apart,
 )
 from moderate.analyses.kubernetes_log import Excerpt, read_log
 from moderate.analyses.kubernetes_objects import Facts
@@ -73,6 +74,10 @@ class Reader:
 
     def attempts(self, selector: str) -> list[AttemptId]:
         """Return the attempts that left traces, in order."""
+        with taken_apart():
+            return self._attempts(selector)
+
+    def _attempts(self, selector: str) -> list[AttemptId]:
         now = datetime.now(UTC)
         listed = f"{selector},!{spec_of.PUT_AWAY}"
         jobs = [

@@ -20,6 +20,7 @@ from moderate.analyses.kubernetes_api import (
     Json,
     Query,
     UnreachableError,
+    taken_apart,
 )
 from moderate.errors import ModerateError, TemporaryError
 
@@ -137,14 +138,15 @@ class Watch:
     def _take(self, line: bytes) -> None:
         try:
             event = json.loads(line)
-        except ValueError as error:
+        except (RecursionError, ValueError) as error:
             msg = "an event of the watch was cut short"
             raise UnreachableError(msg) from error
-        thing = event["object"]
-        if event["type"] == "ERROR":
-            _raise_status(thing)
-        self._version = thing["metadata"]["resourceVersion"]
-        if event["type"] != "BOOKMARK":
+        with taken_apart():
+            thing, kind = event["object"], event["type"]
+            if kind == "ERROR":
+                _raise_status(thing)
+            self._version = str(thing["metadata"]["resourceVersion"])
+        if kind != "BOOKMARK":
             self._tell(thing)
 
 

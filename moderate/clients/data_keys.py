@@ -107,6 +107,11 @@ class VaultKeys:
         except requests.RequestException as error:
             msg = f"key {name!r}: the vault: {type(error).__name__}"
             raise TemporaryError(msg) from None
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            # The library takes answers apart without looking.
+            said = type(error).__name__
+            msg = f"key {name!r}: the vault's answer is none: {said}"
+            raise TemporaryError(msg) from None
         value = found.get(KEY_FIELD)
         if isinstance(value, list):
             value = "\n".join(map(str, value))
@@ -119,13 +124,11 @@ class VaultKeys:
         kv = self._client().secrets.kv
         if self.version == 1:
             answer = kv.v1.read_secret(where, mount_point=self.mount)
-            fields: dict[str, Any] = answer["data"]
-            return fields
+            return dict(answer["data"])
         answer = kv.v2.read_secret_version(
             where, mount_point=self.mount, raise_on_deleted_version=True
         )
-        inner: dict[str, Any] = answer["data"]["data"]
-        return inner
+        return dict(answer["data"]["data"])
 
     def _client(self) -> "hvac.Client":
         import hvac

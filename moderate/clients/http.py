@@ -307,7 +307,7 @@ def retry_after(headers: Mapping[str, str]) -> timedelta | None:
 def _http_date(value: str) -> datetime | None:
     try:
         date = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):  # A year of too many digits.
         return None
     return date if date.tzinfo else date.replace(tzinfo=UTC)
 

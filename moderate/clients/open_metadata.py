@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, Field, SecretStr, TypeAdapter
 
-from moderate.clients.errors import CredentialsRejected
+from moderate.clients.errors import CredentialsRejected, UnreadableAnswer
 from moderate.clients.http import (
     Answer,
     HttpClient,
@@ -28,6 +28,9 @@ RENEWAL = (
 )
 PAGE = 1000
 """Services of one answer; the server allows no more."""
+
+MOST_PAGES = 100
+"""Of a list; one that goes on and on comes to no end."""
 
 _UNAUTHORIZED = frozenset({401, 403})
 _SERVICES = "/v1/services/databaseServices"
@@ -84,12 +87,14 @@ class OpenMetadata:
         """
         found: dict[str, str] = {}
         params: dict[str, Any] = {"limit": PAGE}
-        while True:
+        for _ in range(MOST_PAGES):
             page = self._get(_SERVICES, params).parsed(TypeAdapter(_Page))
             found |= {service.name: service.id for service in page.data}
             if not page.paging.after:
                 return found
             params["after"] = page.paging.after
+        msg = f"OpenMetadata: the list of services has over {MOST_PAGES} pages"
+        raise UnreadableAnswer(msg)
 
     def service_id(self, name: str) -> str | None:
         """Return the id of a database service; ``None``: there is none."""

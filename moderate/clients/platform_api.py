@@ -14,16 +14,17 @@ here, from answers of the running service:
 """
 
 import json
+import re
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import httpx
-from pydantic import Field, SecretStr, TypeAdapter
+from pydantic import AfterValidator, Field, SecretStr, TypeAdapter
 
 from moderate.clients.errors import CredentialsRejected, UnreadableAnswer
 from moderate.clients.http import (
@@ -83,6 +84,7 @@ SLOWEST_STORE = 1024 * 1024
 
 _DEBOUNCED = "try again later"
 _TOTAL_COUNT = "X-Total-Count"
+_COUNT = re.compile(r"[0-9]{1,18}")
 _ACCOUNT = "check API_BASE_URL, API_USERNAME and API_PASSWORD"
 
 
@@ -103,9 +105,17 @@ class Greeting(ApiModel):
         return self.user.is_admin
 
 
+def _for_a_header(token: SecretStr) -> SecretStr:
+    text = token.get_secret_value()
+    if not (text.isascii() and text.isprintable()):
+        msg = "a token of printable ASCII characters is expected"
+        raise ValueError(msg)
+    return token
+
+
 class _GrantedToken(ApiModel):
-    access_token: SecretStr
-    expires_in: float
+    access_token: Annotated[SecretStr, AfterValidator(_for_a_header)]
+    expires_in: Annotated[float, Field(allow_inf_nan=False)]
 
 
 _ASSET = TypeAdapter(Asset)
@@ -211,7 +221,7 @@ class PlatformApi:
         """
         answer = self._ask("GET", "/job", params={"limit": 1})
         count = answer.headers.get(_TOTAL_COUNT, "")
-        if not (count.isascii() and count.isdigit()):
+        if not _COUNT.fullmatch(count):
             msg = f"GET /job: {_TOTAL_COUNT} is {count[:20]!r}"
             raise UnreadableAnswer(msg)
         return int(count)
@@ -323,6 +333,10 @@ class PlatformApi:
             page = self._list_objects(
                 [["asset_id", "eq", asset_id], ["id", "gt", last]], PAGE_LIMIT
             )
+            if page and page[-1].id <= last:
+                # It would be asked for again and again.
+                msg = f"GET /asset/object: not by ascending id above {last}"
+                raise UnreadableAnswer(msg)
             found += page
             is_full = len(page) == PAGE_LIMIT
         return found

@@ -22,7 +22,11 @@ T = TypeVar("T")
 def _in_utc(time: datetime) -> datetime:
     if time.tzinfo is None:
         return time.replace(tzinfo=UTC)
-    return time.astimezone(UTC)
+    try:
+        return time.astimezone(UTC)
+    except OverflowError as error:
+        msg = "a time within the years 1 to 9999 is expected"
+        raise ValueError(msg) from error
 
 
 UtcTime = Annotated[datetime, AfterValidator(_in_utc)]

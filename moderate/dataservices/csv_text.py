@@ -136,9 +136,16 @@ def _open(
     names: Sequence[str],
     columns: Sequence[str] | None,
 ) -> Any:
+    # The names are ours: what stands before the header, and how its quotes
+    # are understood, is not told in two ways.
+    header_end, _ = next(_records(path, dialect, errors="surrogateescape"))
     return pa_csv.open_csv(
         path,
-        read_options=pa_csv.ReadOptions(block_size=BLOCK_BYTES),
+        read_options=pa_csv.ReadOptions(
+            block_size=BLOCK_BYTES,
+            column_names=list(names),
+            skip_rows=header_end,
+        ),
         parse_options=pa_csv.ParseOptions(
             delimiter=dialect.separator,
             newlines_in_values=True,

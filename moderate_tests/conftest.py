@@ -43,7 +43,7 @@ _EXAMPLES = re.compile(r"(\d+) (?:passing|failing),")
 hypothesis_settings.register_profile(
     "full",
     deadline=None,
-    max_examples=2000,
+    max_examples=1000,
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],
 )

@@ -82,6 +82,8 @@ class Users:
         self._stack = stack
         self._admin: KeycloakAdmin | None = None
         self._number = 0
+        #: One of them who is there for sure, if there is any.
+        self.sure: str | None = None
 
     def bring(self, number: int) -> None:
         """Let there be more users.
@@ -106,11 +108,7 @@ class Users:
             # Its login may be worth nothing any more.
             self._admin = None
             raise
-
-    @property
-    def last(self) -> str | None:
-        """The name of one of them, if there is any."""
-        return f"soak-{self._number - 1}" if self._number else None
+        self.sure = names[-1]
 
     def _keycloak(self) -> KeycloakAdmin:
         if self._admin is None:
@@ -156,7 +154,7 @@ class Load:
         bring: dict[Flow, Callable[[Random, int], None]] = {
             Flow.USERS: lambda _, number: users.bring(number),
             Flow.OBJECTS: lambda random, number: self._seed(
-                number, random.choice([users.last, None])
+                number, random.choice([users.sure, None])
             ),
             Flow.JOBS: self._post,
             Flow.TABLES: self._change,

@@ -298,7 +298,11 @@ def _issued_now(admin: "KeycloakAdmin") -> datetime:
     decided by it: its signature is not looked at.
     """
     admin.connection.get_token()
-    _, payload, _ = str(admin.connection.token["access_token"]).split(".")
+    token = admin.connection.token
+    if token is None:
+        msg = "Keycloak's login gave no token"
+        raise TemporaryError(msg)
+    _, payload, _ = str(token["access_token"]).split(".")
     padded = payload + "=" * (-len(payload) % 4)
     claims = json.loads(base64.urlsafe_b64decode(padded))
     return datetime.fromtimestamp(claims["iat"], UTC)

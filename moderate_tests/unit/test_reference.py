@@ -14,7 +14,12 @@ COMMIT = "ae63ae3f35ba44c4fde46998af7b4e19621ecf81"
 
 def understood(key: str, value: str) -> NewItem | ReferenceUpload | LeftOut:
     found = plan([Row(1, key.encode(), value.encode())])
-    (one,) = (*found.users, *found.uploads, *found.left_out)
+    results: list[NewItem | ReferenceUpload | LeftOut] = [
+        *found.users,
+        *found.uploads,
+        *found.left_out,
+    ]
+    (one,) = results
     return one
 
 

@@ -183,7 +183,7 @@ def example(
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(code)
     monkeypatch.setattr(flows, "__path__", [*flows.__path__, str(folder)])
-    monkeypatch.setitem(FLOW_NEEDS, "checksums", NEEDS)  # type: ignore[arg-type]
+    monkeypatch.setitem(FLOW_NEEDS, "checksums", NEEDS)
     database = f"example_{uuid4().hex}"
     postgres_server.create_database(database, template=empty_inbox)
     given = {

@@ -342,7 +342,7 @@ def test_a_peer_that_is_too_old_is_a_fault_that_names_the_version(
 ) -> None:
     given = open_metadata.client_environment()
     for peer in ("postgres", "rabbitmq", "open_metadata"):
-        monkeypatch.setitem(doctor.LEAST_VERSIONS, peer, (99, 1))  # type: ignore[arg-type]
+        monkeypatch.setitem(doctor.LEAST_VERSIONS, peer, (99, 1))
     found = findings(given)
     for peer in ("postgres", "rabbitmq", "open_metadata"):
         old = found[f"peer {peer}"]

@@ -1,6 +1,7 @@
 """Where steps run, as the settings say."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from dagster import in_process_executor
@@ -30,7 +31,7 @@ def test_pods_are_as_many_as_workers_and_end_with_their_run(
     monkeypatch.setenv("METADATA_EXECUTOR", "pods")
     monkeypatch.setenv("METADATA_WORKERS", "3")
     process_settings.cache_clear()
-    schema = job.executor().config_schema
+    schema: Any = job.executor().config_schema
     config = schema.resolve_config({}).value["config"]
     assert config["max_concurrent"] == 3
     assert config["enable_owner_references"] is True

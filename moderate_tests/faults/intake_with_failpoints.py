@@ -16,7 +16,7 @@ from moderate_tests.faults import failpoints
 from moderate_tests.faults.failpoints import reach_after, reach_before
 
 MESSAGES = "matrix_profile"
-PENDING = "SELECT FROM work_item WHERE kind = %s AND state = 'pending' LIMIT 1"
+PENDING = "SELECT 1 FROM work_item WHERE kind = %s AND state = 'pending'"
 
 
 def brings_messages(

@@ -12,9 +12,8 @@ WARM_UP_SECONDS = 60.0
 """Of a process: it imports, opens pools and fills caches."""
 SHORTEST_SECONDS = 120.0
 """Of a process's life after that, for its memory to be judged."""
-FLAT_RATIO = 1.15
-FLAT_SLOPE = 2 * MIB / 60
-"""Bytes a second: what a reused heap may still settle by in minutes."""
+FLAT_RATIO = 1.10
+"""The last third over the first: what a reused heap still settles by."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +90,8 @@ class Trend:
 
     @property
     def is_flat(self) -> bool:
-        """Whether it neither grew by much nor goes on growing."""
-        return self.ratio <= FLAT_RATIO and self.slope <= FLAT_SLOPE
+        """Whether it grew by no more than a heap that settles."""
+        return self.ratio <= FLAT_RATIO
 
 
 def recovery(
@@ -124,7 +123,7 @@ def trends(samples: Iterable[Memory]) -> Sequence[Trend]:
         trend = _trend(part, list(life))
         if trend is None:
             continue
-        if part not in worst or trend.slope > worst[part].slope:
+        if part not in worst or trend.ratio > worst[part].ratio:
             worst[part] = trend
     return list(worst.values())
 

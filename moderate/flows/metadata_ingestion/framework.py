@@ -77,7 +77,7 @@ def _bring_profiles(task: Task, account: Account) -> None:
     sampling.bound_chunks()
     sampling.bound_samples(task.limits.sample_rows)
     _profile_only(list(account.expected))
-    _count_what_was_never_estimated()
+    _count_small_tables(task.limits.sample_rows)
     workflow = ProfilerWorkflow(workflow_config(task))
     _attribute(workflow.steps[0], account)
     if task.sample_data:
@@ -238,8 +238,15 @@ def _profile_only(wanted: list[str]) -> None:
     DatabaseFetcherStrategy._seed_table_total = lambda *_: None
 
 
-def _count_what_was_never_estimated() -> None:
-    """Let rows be counted where the server's estimate of them is -1."""
+def _count_small_tables(rows: int) -> None:
+    """Let rows be counted where the server takes them for few.
+
+    Its estimate is of the last ANALYZE, which may be old (or -1: there was
+    none); a later one changes no row, so no other profile would follow.
+
+    Args:
+        rows: A table that is taken for smaller is read as a whole anyway.
+    """
     from metadata.profiler.orm.functions.table_metric_computer import (
         BaseTableMetricComputer,
         PostgresTableMetricComputer,
@@ -249,7 +256,7 @@ def _count_what_was_never_estimated() -> None:
 
     def compute(computer: Any) -> Any:
         found = estimate(computer)
-        if found is not None and (found.rowCount or 0) < 0:
+        if found is not None and (found.rowCount or 0) < rows:
             return BaseTableMetricComputer.compute(computer)
         return found
 

@@ -34,3 +34,19 @@ def test_a_database_arrives_with_its_profiles_and_then_is_unchanged(
     assert again.look()["unchanged"] == 1
     assert world.ledger()["writes"] == 0
     assert SHOP_TABLES == 3
+
+
+def test_rows_are_told_as_they_are_and_not_as_they_were_estimated(
+    world: World,
+) -> None:
+    name = world.database("shop")
+    world.sql(name, "ANALYZE")
+    world.sql(
+        name,
+        "INSERT INTO sales.customers SELECT n, 'name ' || n"
+        "  FROM generate_series(51, 60) n",
+    )
+    assert world.ingest().success
+    service = world.service(name)
+    profile = world.profile(f"{service}.{name}.sales.customers")
+    assert profile["rowCount"] == 60

@@ -31,7 +31,7 @@ from moderate_tests.soak.tables import Tables
 PAGE = 100
 OPEN_RUNS = """SELECT run_id, pipeline_name, status FROM runs
  WHERE status NOT IN ('SUCCESS', 'FAILURE', 'CANCELED')
-   AND create_timestamp < to_timestamp(%s) AT TIME ZONE 'UTC'"""
+   AND create_timestamp < to_timestamp(%s)::timestamp"""
 
 
 @dataclass(frozen=True)

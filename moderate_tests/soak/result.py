@@ -200,7 +200,7 @@ class Result:
         for trend, known in zip(self.trends, facts["trends"], strict=True):
             known |= {"ratio": trend.ratio, "is_flat": trend.is_flat}
         facts["series"] = self.series
-        return json.dumps(_rounded(facts), indent=1)
+        return json.dumps(_rounded(facts))
 
 
 Point = tuple[float, float]

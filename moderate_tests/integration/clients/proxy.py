@@ -16,10 +16,14 @@ class Proxy:
     Attributes:
         port: Where clients connect, on the loopback interface.
         is_spent: Set once what ``limit`` allowed has gone by.
+        heard: What the clients sent, where somebody listens.
     """
 
-    def __init__(self, server: tuple[str, int]) -> None:
+    def __init__(
+        self, server: tuple[str, int], *, listens: bool = False
+    ) -> None:
         self._server = server
+        self.heard: bytearray | None = bytearray() if listens else None
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._flowing = threading.Event()
@@ -79,6 +83,8 @@ class Proxy:
                     if not (data := each.recv(_CHUNK)):
                         return
                     if each is client:
+                        if self.heard is not None:
+                            self.heard += data
                         self._count(len(data))
                         self._flowing.wait()
                     other[each].sendall(data)
@@ -91,9 +97,9 @@ class Proxy:
 
 
 @contextmanager
-def proxied(host: str, port: int) -> Iterator[Proxy]:
+def proxied(host: str, port: int, *, listens: bool = False) -> Iterator[Proxy]:
     """Run a proxy to a server for the length of a block."""
-    proxy = Proxy((host, port))
+    proxy = Proxy((host, port), listens=listens)
     try:
         yield proxy
     finally:

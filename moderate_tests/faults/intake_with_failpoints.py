@@ -1,11 +1,12 @@
 """The service's own intake, with failpoints that tests can arm.
 
-Run as ``python -m moderate_tests.faults.intake_with_failpoints PORT``, with
-the environment of the stack's own.
+Run as ``python -m moderate_tests.faults.intake_with_failpoints PORT
+ALIVE_FILE``, with the environment of the stack's own.
 """
 
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 from moderate.clients.rabbitmq import Channel
 from moderate.fastpath.commands import take_in
@@ -32,7 +33,7 @@ def has_messages(inbox: Inbox, _kinds: object) -> bool:
         return bool(conn.execute(PENDING, [MESSAGES]).fetchall())
 
 
-def main(port: int) -> None:
+def main(port: int, alive_file: Path) -> None:
     """Work until told to end, or killed."""
     reach_after(
         Inbox, "record", failpoints.BEFORE_COMMIT, when=brings_messages
@@ -42,8 +43,8 @@ def main(port: int) -> None:
         Inbox, "dispatch", failpoints.BEFORE_DISPATCH, when=has_messages
     )
     reach_before(Submitter, "submit", failpoints.BEFORE_REQUEST)
-    take_in(code_server("127.0.0.1", port), None)
+    take_in(code_server("127.0.0.1", port), alive_file)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), Path(sys.argv[2]))

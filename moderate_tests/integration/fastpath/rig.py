@@ -180,9 +180,11 @@ class Rig:
         )
         return self.status(run_id)
 
-    def start_worker(self, **more: str) -> subprocess.Popen[bytes]:
+    def start_worker(
+        self, module: str = MODULE, **more: str
+    ) -> subprocess.Popen[bytes]:
         """Start a worker; it may not be ready yet."""
-        return self.start(*COMMAND, "worker", "--module", MODULE, **more)
+        return self.start(*COMMAND, "worker", "--module", module, **more)
 
     def start(self, *arguments: str, **more: str) -> subprocess.Popen[bytes]:
         """Start a Python process."""

@@ -1,5 +1,6 @@
 """Workers: what kills them, and what becomes of their runs."""
 
+import os
 import signal
 import subprocess
 import time
@@ -14,6 +15,7 @@ from dagster._core.launcher import WorkerStatus
 from moderate.fastpath.endings import SILENCE
 from moderate.local.services.postgres import Postgres
 from moderate_tests.integration.fastpath.rig import (
+    MODULE,
     NOTICED_SECONDS,
     Rig,
     is_gone,
@@ -90,6 +92,34 @@ def test_a_worker_that_is_taken_for_dead_ends_its_runs(
     worker.send_signal(signal.SIGCONT)
     assert worker.wait(NOTICED_SECONDS) == 1
     rig.until(lambda: is_gone(pid), "its process is gone")
+
+
+def test_a_worker_whose_code_is_changed_starts_anew_with_the_new_one(
+    rig: Rig,
+) -> None:
+    package = rig.folder / "a_location"
+    package.mkdir()
+    file = package / "__init__.py"
+    file.write_text(f"from {MODULE} import defs\n")
+    path = f"{rig.environment['PYTHONPATH']}:{rig.folder}"
+    worker = rig.start_worker("a_location", PYTHONPATH=path)
+    before = rig.launch("stay")
+    line = rig.line(before)
+    old = psutil.Process(line.pid).ppid()
+    os.utime(file, ns=(1, 1))
+    rig.until(
+        lambda: "no more runs are taken" in rig.explain(),
+        "the worker notices",
+    )
+    after = rig.launch()
+    assert rig.status(after) == "STARTING", "it waits for the new code"
+    assert not is_gone(line.pid), "what is at work goes on"
+    psutil.Process(line.pid).kill()
+    assert rig.until_over(after) == "SUCCESS"
+    assert worker.poll() is None, "it is the same process"
+    assert is_gone(old)
+    rig.stop_all()
+    rig.forget_workers()
 
 
 def test_run_monitoring_is_told_how_a_run_stands(rig: Rig) -> None:

@@ -14,6 +14,7 @@ from moderate.flows.matrix_profile import analysis, wiring
 from moderate.inbox.model import State
 from moderate.local.services.platform_api import PlatformApi
 from moderate.local.services.s3 import OUTPUTS_BUCKET, S3
+from moderate_tests import canary
 from moderate_tests.integration.flows.kubernetes_service import (
     KubernetesService,
     cluster_for,
@@ -97,6 +98,27 @@ def test_a_job_message_becomes_a_report_by_way_of_a_job(
     assert "ANALYSIS_VARIABLE=tell-all-and-report" in shown, "it is followed"
     assert os.environ["S3_SECRET_ACCESS_KEY"] not in shown
     assert "X-Amz-Signature=***" in shown
+
+
+@pytest.mark.full
+def test_only_secrets_of_the_cluster_hold_a_secret(
+    on_cluster: KubernetesService,
+    settings: dict[str, str],
+    summary: Callable[[str], None],
+) -> None:
+    """In all versions of all objects that there were, well or badly."""
+    for variable in ("tell-all-and-report", "tell-all", "bad"):
+        on_cluster.post_job(variable)
+        on_cluster.tick_and_carry_out()
+    wait_until(lambda: not on_cluster.cluster.names("jobs"))
+    things = [each.thing for each in on_cluster.cluster.store.history]
+    kept = [thing for thing in things if thing.get("kind") == "Secret"]
+    assert "X-Amz-Signature" in str(kept)
+    sweep = canary.Sweep({**canary.stand_ins(), **settings})
+    sweep.look("cluster", canary.kubernetes(things))
+    sweep.look("command lines", canary.command_lines())
+    summary(sweep.summary("analyses on Kubernetes"))
+    assert not sweep.leaks
 
 
 def test_labels_of_a_job_lead_to_run_and_platform_job(

@@ -17,11 +17,20 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 CHUNK_ROWS = 5_000
+CHUNK_CELLS = 1_000_000
+FEWEST_CHUNK_ROWS = 100
+"""Rows that are read at a time: fewer where there are many columns, for each
+cell of text is an object of some 60 bytes and more."""
+
+MOST_FRAMES = 64
+"""Pieces of a sample, before they are joined."""
+
 PAGE_BYTES = 256 * 1024
 """Of each column of a Parquet file that are held at a time."""
 
 MOST_CELLS = 2_000_000
-"""Of a sample: some 100 to 200 MB where they are text."""
+MOST_BYTES = 100_000_000
+"""Of a sample, which is copied once while it is profiled."""
 
 SEED = 20_240_229
 """The same object has the same sample."""
@@ -44,18 +53,43 @@ def take(chunks: "Iterable[DataFrame]", most_rows: int) -> Sample:
     """Return a random sample of at most ``most_rows`` rows, and the count.
 
     Each row is kept with the same chance, which is halved, for the rows that
-    are kept too, whenever there are too many.
+    are kept too, whenever there are too many. What is held does not grow with
+    the object.
     """
     frames: list[DataFrame] = []
-    total, share = 0, 1.0
+    total, kept, held, share = 0, 0, 0, 1.0
     for chunk in chunks:
-        most = min(most_rows, MOST_CELLS // max(1, len(chunk.columns)))
+        most = max(1, min(most_rows, MOST_CELLS // max(1, len(chunk.columns))))
         total += len(chunk)
-        frames.append(_part(chunk, share))
-        while share and sum(map(len, frames)) > max(1, most):
+        part = _part(chunk, share)
+        if frames and part.empty:
+            continue
+        frames.append(part)
+        kept, held = kept + len(part), held + _bytes(part)
+        if len(frames) > MOST_FRAMES:
+            frames = _joined(frames)
+        while kept > most or (held > MOST_BYTES and kept):
             share /= 2
-            frames = [_part(frame, 0.5) for frame in frames]
-    return Sample(frames, total)
+            frames = [_part(*_joined(frames), 0.5)]
+            kept, held = len(frames[0]), _bytes(frames[0])
+    return Sample(_joined(frames), total)
+
+
+def _bytes(frame: "DataFrame") -> int:
+    return int(frame.memory_usage(deep=True).sum())
+
+
+def rows_at_a_time(columns: int) -> int:
+    """Return how many rows of so many columns are read at a time."""
+    fitting = CHUNK_CELLS // max(1, columns)
+    return max(FEWEST_CHUNK_ROWS, min(CHUNK_ROWS, fitting))
+
+
+def _joined(frames: "list[DataFrame]") -> "list[DataFrame]":
+    """Return one frame of many: metrics look at each of them anew."""
+    import pandas as pd
+
+    return [pd.concat(frames)] if len(frames) > 1 else frames
 
 
 def _part(frame: "DataFrame", share: float) -> "DataFrame":
@@ -66,7 +100,27 @@ def _part(frame: "DataFrame", share: float) -> "DataFrame":
 
 def bound_chunks() -> None:
     """Let the framework read objects in small pieces."""
-    from metadata.readers.dataframe import dsv, parquet
+    bound_text()
+    _bound_parquet()
+
+
+def bound_text() -> None:
+    """Let text be read in pieces that suit its columns."""
+    import pandas as pd
+
+    read = pd.read_csv
+
+    def in_small_pieces(*positional: Any, **named: Any) -> Any:
+        reader = read(*positional, **named)
+        if named.get("chunksize"):
+            reader.chunksize = rows_at_a_time(len(reader._engine.names))
+        return reader
+
+    pd.read_csv = in_small_pieces
+
+
+def _bound_parquet() -> None:
+    from metadata.readers.dataframe import parquet
     from pyarrow import parquet as pyarrow_parquet
 
     class Streamed(pyarrow_parquet.ParquetFile):  # type: ignore[misc]
@@ -78,7 +132,6 @@ def bound_chunks() -> None:
             )
 
     pyarrow_parquet.ParquetFile = Streamed
-    dsv.CHUNKSIZE = CHUNK_ROWS
     reader = parquet.ParquetDataFrameReader
     read = reader._read_parquet_in_batches
 
@@ -86,7 +139,8 @@ def bound_chunks() -> None:
         if file.metadata.num_rows == 0:
             # No batch at all would be no table at all.
             return iter([file.read().to_pandas()])
-        return iter(read(self, file, batch_size=CHUNK_ROWS))
+        rows = rows_at_a_time(file.metadata.num_columns)
+        return iter(read(self, file, batch_size=rows))
 
     connect = reader._build_s3fs_filesystem
 

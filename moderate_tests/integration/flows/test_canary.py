@@ -92,12 +92,8 @@ TRACES = (
     "check API_BASE_URL",
     "KEYCLOAK_ADMIN_PASSWORD",
     "password authentication failed",
-    "ACCESS_REFUSED",
-    "SignatureDoesNotMatch",
     "the vault said Forbidden",
-    "the webhook refused: 404",
     "did:",
-    "proof_id",
 )
 """Of each success and each failure."""
 

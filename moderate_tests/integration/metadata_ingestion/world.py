@@ -126,10 +126,6 @@ class World:
                 return found
             params["after"] = after
 
-    def entities(self, kind: str) -> Sequence[Any]:
-        """Return the first of a kind, as the server shows them."""
-        return list(self._get(kind, limit=1000)["data"])
-
     def table(self, fqn: str, fields: str = "") -> Any:
         return self._get(f"tables/name/{fqn}", fields=fields)
 

@@ -70,7 +70,7 @@ def take(chunks: "Iterable[DataFrame]", most_rows: int) -> Sample:
             frames = _joined(frames)
         while kept > most or (held > MOST_BYTES and kept):
             share /= 2
-            frames = [_part(*_joined(frames), 0.5)]
+            frames = [_part(_joined(frames)[0], 0.5)]
             kept, held = len(frames[0]), _bytes(frames[0])
     return Sample(_joined(frames), total)
 

@@ -29,7 +29,7 @@ from hypothesis.stateful import (
 from psycopg.rows import dict_row
 
 from moderate.errors import PermanentError, TemporaryError
-from moderate.inbox import admin
+from moderate.inbox import admin, slots
 from moderate.inbox.lease import Ended, Lease, LeaseLostError
 from moderate.inbox.model import (
     FINAL_STATES,
@@ -83,6 +83,9 @@ ERRORS = st.sampled_from(
     ]
 )
 RARELY = st.sampled_from([False, False, False, False, True])
+BOUND = 5
+"""Of the peer's slots."""
+
 ANY = st.integers(min_value=0, max_value=1_000)
 
 
@@ -111,6 +114,7 @@ class Life(RuleBasedStateMachine):
             " RESTART IDENTITY"
         )
         self.promises = Promises()
+        self.slots: set[int] = set()
 
     # What the rows say.
 
@@ -307,6 +311,37 @@ class Life(RuleBasedStateMachine):
         settled = self.inbox.cancel(batch, {"by": "me"}, silence=SILENCE)
         return settled, silent or not batch.is_bound
 
+    # The peer's slots.
+
+    @rule(wanted=st.integers(min_value=0, max_value=4))
+    def take_slots(self, wanted: int) -> None:
+        with self.inbox.transaction() as conn:
+            taken = slots.take_slots(
+                conn,
+                peer="peer",
+                holder="a run",
+                wanted=wanted,
+                bound=BOUND,
+                life=LONG_AGO,
+            )
+        assert len(taken) == min(wanted, BOUND - len(self.slots))
+        assert self.slots.isdisjoint(taken)
+        self.slots |= set(taken)
+
+    @rule(number=ANY, passes=RARELY)
+    def free_slots(self, number: int, *, passes: bool) -> None:
+        """A task's end is seen, also twice; or the time of all has passed."""
+        if passes:
+            self.conn.execute(
+                "UPDATE peer_slot SET expires_at = expires_at - %s",
+                [2 * LONG_AGO],
+            )
+            self.slots.clear()
+            return
+        with self.inbox.transaction() as conn:
+            slots.free_slots(conn, [number % 10])
+        self.slots.discard(number % 10)
+
     # People.
 
     @precondition(lambda self: self.promises.recorded)
@@ -360,7 +395,7 @@ class Life(RuleBasedStateMachine):
 def test_every_promise_holds_whatever_happens_in_whatever_order(
     inbox: Inbox,
 ) -> None:
-    """Rules 1, 2, 3, 4, 6, 7, 8 and 10, in any order of events."""
+    """Rules 1, 2, 3, 4, 6, 7, 8, 10 and 11, in any order of events."""
     assert {kind.name for kind in KINDS} == {JOB, PARCEL, WORD}
     with psycopg.connect(
         inbox.where.conninfo, autocommit=True, row_factory=dict_row

@@ -25,6 +25,7 @@ from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from dagster._core.storage.runs.schema import RunsTable
 from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
+from dagster._core.test_utils import create_run_for_test
 
 from moderate.definitions import build_defs
 from moderate.flows.operations.figures import INBOX, SCHEMA_CURRENT, flow_key
@@ -74,9 +75,7 @@ def add_run(
 ) -> str:
     """Make a run that is so many days old."""
     then = datetime.now(UTC) - timedelta(days=days)
-    run = instance.create_run_for_job(
-        build_defs().resolve_job_def(job), status=status
-    )
+    run = create_run_for_test(instance, job_name=job, status=status)
     instance.report_engine_event("an event of the run", run)
     runs = instance.run_storage
     assert isinstance(runs, SqlRunStorage)

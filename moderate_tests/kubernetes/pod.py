@@ -116,6 +116,12 @@ class Pod:
     def _container(self) -> Json:
         return dict(self.thing["spec"]["containers"][0])
 
+    @property
+    def _words(self) -> list[str]:
+        """The command and its arguments; images here have none of either."""
+        given = (self._container.get(key) for key in ("command", "args"))
+        return [word for words in given for word in words or []]
+
     def _wait(self, reason: str, message: str) -> None:
         state = {"waiting": {"reason": reason, "message": message}}
         self._tell(lambda pod: set_state(pod, "Pending", state))
@@ -135,7 +141,8 @@ class Pod:
             else:
                 text = _expanded(variable.get("value") or "", values)
                 values[variable["name"]] = text
-        mounts = {m["mountPath"] for m in self._container["volumeMounts"]}
+        given = self._container.get("volumeMounts") or []
+        mounts = {mount["mountPath"] for mount in given}
         scratch = str(self._scratch)
         return {n: scratch if v in mounts else v for n, v in values.items()}
 
@@ -152,9 +159,7 @@ class Pod:
 
     def _start(self, environment: dict[str, str]) -> None:
         reader, writer = os.pipe()
-        command = [
-            _expanded(w, environment) for w in self._container["command"]
-        ]
+        command = [_expanded(word, environment) for word in self._words]
         self._node.starts.append(self.thing["metadata"]["labels"]["job-name"])
         program = shutil.which(command[0], path=environment["PATH"])
         self.process = subprocess.Popen(

@@ -24,7 +24,7 @@ from moderate_tests.kubernetes.store import (
 PATH = re.compile(
     r"/(?:api/v1|apis/batch/v1)/namespaces/(?P<namespace>[^/]+)"
     r"/(?P<resource>jobs|pods|secrets|events|serviceaccounts)"
-    r"(?:/(?P<name>[^/]+))?(?:/(?P<sub>log))?"
+    r"(?:/(?P<name>[^/]+))?(?:/(?P<sub>log|status))?"
 )
 MUTABLE_OF_JOBS = frozenset(
     {
@@ -181,7 +181,7 @@ class _Handler(BaseHTTPRequestHandler):
         self, path: dict[str, str], query: dict[str, str], body: Json
     ) -> None:
         key = (path["resource"], path["namespace"], path["name"] or "")
-        if path["sub"]:
+        if path["sub"] == "log":
             self._log(key, query)
         elif self.command == "POST":
             self._send(201, self._create(key, body))

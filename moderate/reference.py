@@ -12,7 +12,7 @@ harmless: what is known stays as it is.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -25,7 +25,7 @@ from moderate.errors import PermanentError
 from moderate.flows.datasets.sources import DATASETS, Dataset
 from moderate.flows.platform_tasks.dids import USER_DID, UserDid, user_did_item
 from moderate.inbox import reference_uploads
-from moderate.inbox.database import Address, Conn, bounded, fetch, first_line
+from moderate.inbox.database import Address, Conn, bounded, first_line
 from moderate.inbox.model import NewItem, State
 from moderate.inbox.reference_uploads import ReferenceUpload
 from moderate.inbox.store import Inbox
@@ -110,7 +110,7 @@ class Taken:
 
     users: int
     known_users: int
-    open_users: dict[str, str]
+    open_users: Mapping[str, State]
     uploads: int
     known_uploads: int
 
@@ -157,9 +157,9 @@ def take_over(conn: Conn, inbox: Inbox, plan: Plan) -> Taken:
     """Write a plan; the caller's transaction is the whole of it."""
     new = {key for _, key in inbox.record(conn, plan.users)}
     keys = [item.key for item in plan.users]
-    states = fetch(conn, "states_of_keys", kind=USER_DID, keys=keys)
+    states = inbox.states_of_keys(conn, USER_DID, keys)
     uploads = reference_uploads.remember(conn, plan.uploads)
-    undone = {r["key"]: r["state"] for r in states if r["state"] != State.DONE}
+    undone = {key: s for key, s in states.items() if s != State.DONE}
     return Taken(
         users=len(new),
         known_users=len(plan.users) - len(new) - len(undone),

@@ -38,7 +38,13 @@ def remember(
     return [
         each
         for each in uploads
-        if fetch_one(conn, "remember_reference_upload", **vars(each))
+        if fetch_one(
+            conn,
+            "remember_reference_upload",
+            dataset=each.dataset,
+            name=each.name,
+            commit_id=each.commit_id,
+        )
     ]
 
 

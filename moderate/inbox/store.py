@@ -76,9 +76,15 @@ class Inbox:
         self, conn: Conn, kind: str, keys: Sequence[str]
     ) -> set[str]:
         """Say which keys are items already, tombstones included."""
+        return set(self.states_of_keys(conn, kind, keys))
+
+    def states_of_keys(
+        self, conn: Conn, kind: str, keys: Sequence[str]
+    ) -> dict[str, State]:
+        """Return the state of each key that is an item already."""
         stored = {storable_key(key): key for key in keys}
-        rows = fetch(conn, "known_keys", kind=kind, keys=list(stored))
-        return {stored[row["key"]] for row in rows}
+        rows = fetch(conn, "states_of_keys", kind=kind, keys=list(stored))
+        return {stored[row["key"]]: State(row["state"]) for row in rows}
 
     def dispatch(self, kinds: Iterable[str]) -> int:
         """Assign due items to batches, never more than there are slots.

@@ -438,16 +438,10 @@ SELECT * FROM work_item WHERE id = ANY(%(ids)s) ORDER BY id;
 SELECT * FROM work_item WHERE kind = %(kind)s AND key = %(key)s;
 
 
--- name: known_keys
--- Which of some keys are items already, tombstones included. A join, so that
--- each key is looked up: a prepared statement compares = ANY(keys) with every
--- item of the kind.
-SELECT item.key FROM unnest(%(keys)s::text[]) AS asked (key)
-  JOIN work_item AS item ON item.kind = %(kind)s AND item.key = asked.key;
-
-
 -- name: states_of_keys
--- In which state the items of some keys are; a join, as above.
+-- Which of some keys are items already, tombstones included, and in which
+-- state. A join, so that each key is looked up: a prepared statement compares
+-- = ANY(keys) with every item of the kind.
 SELECT item.key, item.state FROM unnest(%(keys)s::text[]) AS asked (key)
   JOIN work_item AS item ON item.kind = %(kind)s AND item.key = asked.key;
 

@@ -36,7 +36,9 @@ class Origin:
     def url(self) -> str:
         return self.bare.as_uri()
 
-    def commit(self, files: Mapping[str, str | bytes | None]) -> str:
+    def commit(
+        self, files: Mapping[str, str | bytes | None], message: str = "data"
+    ) -> str:
         """Commit files; ``None`` removes one."""
         for name, content in files.items():
             path = self.work / name
@@ -47,7 +49,7 @@ class Origin:
             data = content.encode() if isinstance(content, str) else content
             path.write_bytes(data)
         self._git("add", "--all")
-        self._git("commit", "--quiet", "--message", "data")
+        self._git("commit", "--quiet", "--message", message)
         self._git("push", "--quiet", "--force", "origin", "main")
         return self._git("rev-parse", "HEAD")
 
@@ -56,7 +58,8 @@ class Origin:
         self._git("checkout", "--quiet", "--orphan", "fresh")
         self._git("branch", "--quiet", "-D", "main")
         self._git("branch", "--quiet", "-m", "main")
-        commit = self.commit(files)
+        # With the old one's message, in its second, it would be the old one.
+        commit = self.commit(files, message="all anew")
         self._git("-C", str(self.bare), "gc", "--quiet", "--prune=now")
         return commit
 

@@ -51,6 +51,7 @@ PARAMETER_TYPES = {
     "batch_size": "bigint",
     "bound": "bigint",
     "columns": "jsonb",
+    "comments": "text[]",
     "commit_id": "text",
     "content_hash": "text",
     "dataset": "text",

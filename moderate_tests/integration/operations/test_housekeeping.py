@@ -14,6 +14,7 @@ from dagster import (
     DagsterEvent,
     DagsterEventType,
     DagsterInstance,
+    DagsterRun,
     DagsterRunStatus,
     instance_for_test,
 )
@@ -75,7 +76,9 @@ def add_run(
 ) -> str:
     """Make a run that is so many days old."""
     then = datetime.now(UTC) - timedelta(days=days)
-    run = create_run_for_test(instance, job_name=job, status=status)
+    run: DagsterRun = create_run_for_test(
+        instance, job_name=job, status=status
+    )
     instance.report_engine_event("an event of the run", run)
     runs = instance.run_storage
     assert isinstance(runs, SqlRunStorage)

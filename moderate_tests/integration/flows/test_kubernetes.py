@@ -8,7 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from dagster import DagsterInstance, DagsterRunStatus
+from dagster import DagsterRunStatus, instance_for_test
 
 from moderate.flows.matrix_profile import analysis, wiring
 from moderate.inbox.model import State
@@ -42,7 +42,7 @@ def on_cluster(
     with cluster_for(tmp_path / "analyses") as cluster:
         values = settings_for(cluster, settings, tmp_path)
         use_cluster(monkeypatch, values["KUBECONFIG"])
-        with environment(values), DagsterInstance.ephemeral() as instance:
+        with environment(values), instance_for_test() as instance:
             service = KubernetesService(
                 instance, platform_api.url, as_user, cluster=cluster
             )

@@ -17,7 +17,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import pytest
-from dagster import DagsterInstance, RunRequest
+from dagster import RunRequest, instance_for_test
 
 from moderate.analyses.kubernetes_api import JOBS
 from moderate.analyses.launcher import AttemptId
@@ -70,7 +70,7 @@ def storm(
     with cluster_for(tmp_path / "analyses") as cluster:
         values = {**settings_for(cluster, settings, tmp_path), **IMPATIENT}
         use_cluster(monkeypatch, values["KUBECONFIG"])
-        with environment(values), DagsterInstance.ephemeral() as instance:
+        with environment(values), instance_for_test() as instance:
             service = KubernetesService(
                 instance, platform_api.url, as_user, cluster=cluster
             )

@@ -9,7 +9,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from dagster import instance_for_test
+from dagster import DagsterInstance, instance_for_test
 from pydantic import SecretStr
 
 from moderate.clients.platform_api import PlatformApi as ApiClient
@@ -104,19 +104,30 @@ def service(
     as_user: AsUser,
     no_reports: None,
 ) -> Iterator[Service]:
-    """The service in this process; its analyses are the real ones.
+    """The service in this process; its analyses are the real ones."""
+    with environment(settings), DagsterInstance.ephemeral() as instance:
+        yield from _used(Service(instance, platform_api.url, as_user))
 
-    Dagster keeps its runs in files: in memory, SQLite refuses a table that
-    another thread looks at.
-    """
+
+@pytest.fixture
+def stored_service(
+    settings: dict[str, str],
+    platform_api: PlatformApi,
+    as_user: AsUser,
+    no_reports: None,
+) -> Iterator[Service]:
+    """The service with a Dagster instance that keeps all that it is told."""
     with environment(settings), instance_for_test() as instance:
-        service = Service(instance, platform_api.url, as_user)
-        service.prepare()
-        try:
-            yield service
-            service.check_words()
-        finally:
-            service.close()
+        yield from _used(Service(instance, platform_api.url, as_user))
+
+
+def _used(service: Service) -> Iterator[Service]:
+    service.prepare()
+    try:
+        yield service
+        service.check_words()
+    finally:
+        service.close()
 
 
 @pytest.fixture

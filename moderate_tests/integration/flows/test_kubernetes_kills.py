@@ -70,6 +70,7 @@ def storm(
     with cluster_for(tmp_path / "analyses") as cluster:
         values = {**settings_for(cluster, settings, tmp_path), **IMPATIENT}
         use_cluster(monkeypatch, values["KUBECONFIG"])
+        # In files: in memory a table that another thread reads is locked.
         with environment(values), instance_for_test() as instance:
             service = KubernetesService(
                 instance, platform_api.url, as_user, cluster=cluster

@@ -150,7 +150,7 @@ def everything(
 
 
 def test_no_secret_is_kept_whatever_happens(
-    service: Service,
+    stored_service: Service,
     settings: dict[str, str],
     s3: S3,
     lines: StringIO,
@@ -158,6 +158,7 @@ def test_no_secret_is_kept_whatever_happens(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(database, "POOL_WAIT", timedelta(seconds=2))
+    service = stored_service
     unused = {name: wrong(name) for name in UNUSED}
     with environment({**OTHER_PEERS, **unused}):
         kept = list(drive(service, settings, lines))
@@ -204,19 +205,19 @@ def test_a_running_analysis_leaves_no_secret_in_files_or_on_command_lines(
 
 
 def test_a_tick_without_news_leaves_no_log_file(
-    service: Service,
+    stored_service: Service,
 ) -> None:
     """Dagster keeps one for each tick that logs, and never removes it."""
-    instance = service.instance
+    instance = stored_service.instance
     for number in range(2):
         tick(instance, "matrix_profile_messages_sensor", number)
         tick(instance, "matrix_profile_reconcile_sensor", number)
         tick(instance, "matrix_profile_leftovers_sensor", number)
     assert not log_files(instance)
-    service.publish(b"null")
+    stored_service.publish(b"null")
     tick(instance, "matrix_profile_messages_sensor", 3)
     assert log_files(instance)
-    assert service.item().state == State.DEAD
+    assert stored_service.item().state == State.DEAD
 
 
 @pytest.mark.parametrize("secret", ["plain", wrong("S3"), "päss+w/rd=="])

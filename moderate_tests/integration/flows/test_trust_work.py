@@ -1,10 +1,11 @@
 """Batches of users and objects get their DIDs and proofs."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from dagster import DagsterRunStatus
+from dagster import DagsterInstance, DagsterRunStatus, RunRequest
 
 from moderate.flows.platform_tasks import slots
 from moderate.inbox.model import State
@@ -307,8 +308,15 @@ def test_both_flows_together_stay_within_the_bound(trust: Trust) -> None:
     trust.tick()
     wanted = trust.dispatch()
     assert len(wanted) == 2
+
+    def execute(request: RunRequest) -> None:
+        # Each with storage of its own, as threads of one process lock each
+        # other out of SQLite's tables in memory.
+        with DagsterInstance.ephemeral() as own:
+            replace(trust.service, instance=own).execute(request)
+
     with ThreadPoolExecutor(2) as threads:
-        list(threads.map(trust.service.execute, wanted))
+        list(threads.map(execute, wanted))
     assert not trust.open_items()
     assert 4 < trust.ledger()["max_tasks_in_flight"] <= 8
 

@@ -42,9 +42,9 @@ START = """mutation ($sensor: SensorSelector!) {
 RESET = """mutation ($sensor: SensorSelector!) {
   resetSensor(sensorSelector: $sensor) { __typename }
 }"""
-TERMINATE = """mutation ($id: String!) { terminateRun(runId: $id) {
-  __typename
-} }"""
+TERMINATE = """mutation ($id: String!, $policy: TerminateRunPolicy) {
+  terminateRun(runId: $id, terminatePolicy: $policy) { __typename }
+}"""
 REEXECUTE = """mutation ($id: String!) {
   launchRunReexecution(
     reexecutionParams: {parentRunId: $id, strategy: ALL_STEPS}
@@ -135,9 +135,12 @@ class WebserverUI:
                 return int(match[1])
         return None
 
-    def terminate(self, run: Run) -> None:
-        """Click on "Terminate"."""
-        answer = self._ask(TERMINATE, {"id": run.id}, "terminateRun")
+    def terminate(self, run: Run, *, by_force: bool = False) -> None:
+        """Click on "Terminate", by force with its box ticked."""
+        policy = "MARK_AS_CANCELED_IMMEDIATELY" if by_force else None
+        answer = self._ask(
+            TERMINATE, {"id": run.id, "policy": policy}, "terminateRun"
+        )
         assert answer["__typename"] == "TerminateRunSuccess", answer
 
     def reexecute(self, run: Run) -> str:

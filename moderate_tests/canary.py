@@ -229,10 +229,11 @@ def files(folder: Path, but: Collection[Path] = ()) -> Iterator[Text]:
             continue
         yield str(path.relative_to(folder)), path.name
         if path.is_file():
-            yield from _file(path, str(path.relative_to(folder)))
+            yield from file(path, str(path.relative_to(folder)))
 
 
-def _file(path: Path, name: str) -> Iterator[Text]:
+def file(path: Path, name: str) -> Iterator[Text]:
+    """Yield a file by the name that it is shown by, a database by cells."""
     if path.suffix in {".db", ".sqlite"}:
         yield from ((name, cell) for cell in _cells(path))
     elif not path.name.endswith(("-wal", "-shm", "-journal")):

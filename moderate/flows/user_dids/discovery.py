@@ -189,7 +189,7 @@ class _Search:
             with self._inbox.transaction() as conn:
                 new = len(self._inbox.record(conn, unknown))
                 self._cursor = advance_cursor(conn, self._cursor, onward)
-        wanted = len(plan.items_of(read, self._rules))
+        wanted = len(plan.wanted(read, self._rules))
         found = self._found
         self._found = replace(
             found,

@@ -139,17 +139,18 @@ class Look:
     is_complete: bool = True
 
 
+def wanted(users: Sequence[KeycloakUser], rules: Rules) -> list[KeycloakUser]:
+    """Return those users who are to have a DID."""
+    return [user for user in users if user.enabled or rules.disabled_users]
+
+
 def items_of(users: Sequence[KeycloakUser], rules: Rules) -> list[NewItem]:
     """Return the work items of those users who are to have a DID.
 
     The key is the username: a user who is made again under the same name,
     as after a realm was wiped and imported, is the same item.
     """
-    return [
-        item_of_user(user)
-        for user in users
-        if user.enabled or rules.disabled_users
-    ]
+    return [item_of_user(user) for user in wanted(users, rules)]
 
 
 def without_service_accounts(

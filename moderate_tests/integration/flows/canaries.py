@@ -3,14 +3,12 @@
 import base64
 import json
 import re
-import sqlite3
-import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
 from moderate.inbox.store import Inbox
+from moderate_tests import canary
 
 SIGNED = re.compile(r"X-Amz-Signature=[0-9a-f]{16}|eyJ[\w-]{20,}\.[\w-]{20,}")
 """A presigned URL or a token: secrets that no setting holds."""
@@ -54,38 +52,14 @@ def search_for(secrets: Iterable[str]) -> Callable[[str], list[str]]:
     return search
 
 
-def texts_below(folder: Path) -> Iterator[tuple[str, str]]:
+def texts_below(folder: Path) -> Iterator[canary.Text]:
     """Yield every file below a folder, databases cell by cell."""
     for path in sorted(folder.rglob("*")):
-        if not path.is_file():
-            continue
-        if path.suffix == ".db":
-            yield from ((f"{path}", cell) for cell in _cells(path))
-        elif not path.name.endswith(("-wal", "-shm", "-journal")):
-            yield str(path), path.read_bytes().decode(errors="replace")
+        if path.is_file():
+            yield from canary.file(path, str(path))
 
 
-def _cells(path: Path) -> Iterator[str]:
-    with closing(sqlite3.connect(path)) as database:
-        tables = database.execute(
-            "SELECT name FROM sqlite_master WHERE type = 'table'"
-        ).fetchall()
-        for (table,) in tables:
-            for row in database.execute(f'SELECT * FROM "{table}"'):
-                yield from map(_as_text, row)
-
-
-def _as_text(cell: object) -> str:
-    """Return a cell as text; Dagster compresses its snapshots."""
-    if not isinstance(cell, bytes):
-        return str(cell)
-    try:
-        return zlib.decompress(cell).decode()
-    except zlib.error:
-        return cell.decode(errors="replace")
-
-
-def texts_of_inbox(inbox: Inbox) -> Iterator[tuple[str, str]]:
+def texts_of_inbox(inbox: Inbox) -> Iterator[canary.Text]:
     """Yield every row of the inbox."""
     with inbox.transaction() as conn:
         for table in INBOX_TABLES:

@@ -1,12 +1,9 @@
 """Each peer is told apart: well, away, of no right, or too old."""
 
 import json
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -24,11 +21,13 @@ from moderate_tests.integration.flows.platform import environment
 from moderate_tests.integration.operations.conftest import Watched
 from moderate_tests.kubernetes.cluster import TestCluster
 from moderate_tests.ports import CLOSED_PORT
+from moderate_tests.unit.clients.peer import Reply, Request, serving
 from moderate_tests.unit.deploy.files import MANIFESTS, load
 
 pytestmark = pytest.mark.services
 
 CANARY = "canary-secret"
+JSON = {"Content-Type": "application/json"}
 # No test is about a machine that is too busy.
 PATIENT = {"OPERATIONS_PROBE_SECONDS": "20"}
 
@@ -176,34 +175,6 @@ def test_an_open_metadata_token_that_is_over_or_wrong(
 # Kubernetes
 
 
-class Reviewer(BaseHTTPRequestHandler):
-    """Answers who may what; knows no Job and no pod."""
-
-    refused: frozenset[tuple[str, str]] = frozenset()
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:  # http.server's name
-        self._send(404, {"kind": "Status", "code": 404})
-
-    def do_POST(self) -> None:  # http.server's name
-        length = int(self.headers["Content-Length"])
-        body = json.loads(self.rfile.read(length))
-        asked = body["spec"]["resourceAttributes"]
-        may = (asked["verb"], asked["resource"]) not in self.refused
-        self._send(201, {**body, "status": {"allowed": may}})
-
-    def _send(self, status: int, body: Any) -> None:
-        content = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_: object) -> None:
-        """Stay silent."""
-
-
 UseCluster = Callable[[str], Mapping[str, str]]
 
 
@@ -233,17 +204,19 @@ def use_cluster(
 
 @contextmanager
 def reviewing(*refused: tuple[str, str]) -> Iterator[str]:
-    handler = type("Bound", (Reviewer,), {"refused": frozenset(refused)})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    """Answer who may what; know no Job and no pod."""
+
+    def answer(request: Request) -> Reply:
+        if request.method != "POST":
+            return Reply(404, {"kind": "Status", "code": 404}, headers=JSON)
+        body = request.json()
+        asked = body["spec"]["resourceAttributes"]
+        may = (asked["verb"], asked["resource"]) not in refused
+        return Reply(201, {**body, "status": {"allowed": may}}, headers=JSON)
+
+    with serving() as peer:
+        peer.answer = answer
+        yield peer.url
 
 
 def test_a_sound_cluster_lets_us_do_what_we_need(

@@ -21,7 +21,14 @@ from benchmarks import (
     trust,
     users,
 )
-from benchmarks.report import Row, Suite, machine, markdown
+from benchmarks.report import (
+    Row,
+    Suite,
+    keep,
+    machine,
+    markdown,
+    measured,
+)
 
 SUITES = (
     Suite("code-location", code_location.measure),
@@ -43,27 +50,45 @@ SUITES = (
 )
 
 
+DOCS = Path(__file__).parent.parent / "docs" / "bench"
+OUTPUT = Path(".local/bench")
+
+
 def main(arguments: Sequence[str]) -> None:
     """Run the chosen suites, all by default."""
     names = [suite.name for suite in SUITES]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=str(names))
-    parser.add_argument("--output", type=Path, help="write the table here")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=OUTPUT,
+        help="write bench.json and bench.md into this folder, where figures"
+        f" of other suites stay (default: {OUTPUT})",
+    )
+    parser.add_argument(
+        "--publish",
+        action="store_true",
+        help="write them into docs/bench, too",
+    )
     options = parser.parse_args(arguments)
     if unknown := set(options.names) - set(names):
         parser.error(f"no suite named {', '.join(sorted(unknown))}: {names}")
-    text = f"{machine()}\n\n{markdown(_rows(options.names))}\n"
-    print(text)
-    if options.output:
-        options.output.write_text(text)
+    folders = [options.output, *([DOCS] if options.publish else [])]
+    print(f"{machine()}\n\n{markdown(_rows(options.names, folders))}\n")
 
 
-def _rows(names: Sequence[str]) -> list[Row]:
+def _rows(names: Sequence[str], folders: Sequence[Path]) -> list[Row]:
+    """Measure, and keep each suite's figures as soon as they are there."""
     rows: list[Row] = []
+    order = [suite.name for suite in SUITES]
     for suite in SUITES:
         if not names or suite.name in names:
             print(f"measuring {suite.name} …", file=sys.stderr)
-            rows += suite.measure()
+            found = measured(suite)
+            for folder in folders:
+                keep(folder, found, order)
+            rows += found.rows
     return rows
 
 

@@ -66,6 +66,12 @@ def environment_file(path: Path) -> dict[str, str]:
     return dict(pairs)
 
 
+def settings_of(environment: str) -> dict[str, str]:
+    """Return what the ConfigMap of an environment holds."""
+    common = environment_file(MANIFESTS / "base" / "settings.env")
+    return common | environment_file(MANIFESTS / environment / "settings.env")
+
+
 def settings_variables() -> dict[str, bool]:
     """Map each variable of the service to whether it is a secret."""
     return {

@@ -19,6 +19,7 @@ from moderate_tests.unit.deploy.files import (
     VALUES,
     leaves,
     load,
+    settings_of,
     values_of,
 )
 
@@ -225,6 +226,14 @@ def assert_scratch(values: Any) -> None:
     mount = values["volumeMounts"][0]
     assert "emptyDir" in volume
     assert mount == {"name": volume["name"], "mountPath": "/tmp"}
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_dagster_finds_postgres_where_moderate_does(environment: str) -> None:
+    """Each by the whole name: Dagster is in a namespace of its own."""
+    host = values_of("dagster", environment)["postgresql"]["postgresqlHost"]
+
+    assert host == settings_of(environment)["POSTGRES_HOST"]
 
 
 def test_the_waiting_containers_image_is_named_once() -> None:

@@ -12,8 +12,8 @@ from moderate_tests.unit.deploy.files import (
     ENVIRONMENTS,
     MANIFESTS,
     documents,
-    environment_file,
     run,
+    settings_of,
     settings_variables,
 )
 
@@ -87,12 +87,6 @@ def test_the_rights_go_to_our_account_alone() -> None:
         "moderate-analysis",
     ]
     assert accounts[1]["automountServiceAccountToken"] is False
-
-
-def settings_of(environment: str) -> dict[str, str]:
-    return environment_file(
-        MANIFESTS / "base" / "settings.env"
-    ) | environment_file(MANIFESTS / environment / "settings.env")
 
 
 def example_secrets() -> dict[str, str]:

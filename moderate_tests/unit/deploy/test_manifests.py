@@ -1,5 +1,6 @@
 import re
 import shutil
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -139,3 +140,68 @@ def test_the_scaled_object_is_of_one_kind_that_keda_knows() -> None:
         assert set(trigger) == {"type", "metadata"}
         # KEDA takes text alone.
         assert all(isinstance(v, str) for v in trigger["metadata"].values())
+
+
+NAME_SERVICE = 53
+
+
+@pytest.mark.parametrize(
+    ("address", "port"),
+    [
+        # NodeLocal DNSCache: not a pod that a selector would find.
+        ("169.254.20.10", NAME_SERVICE),
+        ("10.96.0.10", NAME_SERVICE),
+        ("fd00::10", NAME_SERVICE),
+        ("192.0.2.1", 443),
+        ("10.1.2.3", 80),
+        ("2001:db8::1", 443),
+    ],
+)
+def test_an_analysis_reaches_names_and_its_data(
+    address: str, port: int
+) -> None:
+    assert analysis_may_reach(address, port)
+
+
+@pytest.mark.parametrize(
+    ("address", "port"),
+    [
+        ("169.254.169.254", 80),
+        ("169.254.20.10", 80),
+        ("168.63.129.16", 80),
+        ("100.100.100.200", 80),
+        ("fd00:ec2::254", 80),
+        ("fd20:ce::254", 80),
+        ("fe80::1", 80),
+        ("192.0.2.1", 22),
+    ],
+)
+def test_an_analysis_reaches_no_credentials_of_its_node(
+    address: str, port: int
+) -> None:
+    assert not analysis_may_reach(address, port)
+
+
+def analysis_may_reach(address: str, port: int) -> bool:
+    """Return whether a peer outside of the cluster's pods may be called."""
+    talks = documents(MANIFESTS / "base" / "network-policies.yaml")[1]
+    return any(
+        port in [each["port"] for each in rule["ports"]]
+        and (
+            "to" not in rule
+            or any(
+                is_in(address, peer["ipBlock"])
+                for peer in rule["to"]
+                if "ipBlock" in peer
+            )
+        )
+        for rule in talks["spec"]["egress"]
+    )
+
+
+def is_in(address: str, block: dict[str, Any]) -> bool:
+    """Return whether a block has an address; of the other kind it has none."""
+    ours = ip_address(address)
+    return ours in ip_network(block["cidr"]) and not any(
+        ours in ip_network(each) for each in block.get("except", [])
+    )

@@ -9,6 +9,10 @@ from moderate_tests.unit.deploy.files import ROOT, load, run
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 IMAGES = ROOT / ".github" / "workflows" / "images.yml"
+NIGHTLY = ROOT / ".github" / "workflows" / "nightly.yml"
+MINUTES = 60
+NIGHTLY_MINUTES = 150
+"""All tests, one after the other; nobody waits for them."""
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
@@ -26,8 +30,42 @@ def test_a_workflow_may_do_nothing_unless_its_job_says_so(path: Path) -> None:
     workflow = load(path)
 
     assert workflow["permissions"] == {"contents": "read"}
+    most = NIGHTLY_MINUTES if path == NIGHTLY else MINUTES
     for job in workflow["jobs"].values():
-        assert job["timeout-minutes"] <= 60
+        assert job["timeout-minutes"] <= most
+
+
+def test_every_folder_of_tests_is_run_whole_each_night() -> None:
+    job = load(NIGHTLY)["jobs"]["full"]
+    run = [
+        folder
+        for shard in job["strategy"]["matrix"]["folders"]
+        for folder in shard.split()
+    ]
+    tests = ROOT / "moderate_tests"
+
+    assert job["steps"][-1]["run"].startswith("./scripts/task test:full -- ")
+    assert sorted(run) == sorted(
+        {
+            f"{tests.name}/{path.relative_to(tests).parts[0]}"
+            for path in tests.rglob("test_*.py")
+        }
+    )
+
+
+def test_packages_are_held_against_advisories_each_night() -> None:
+    job = load(NIGHTLY)["jobs"]["audit"]
+    audit = load(ROOT / "Taskfile.yml")["tasks"]["audit"]["cmds"]
+
+    assert job["steps"][-1]["run"] == "./scripts/task audit"
+    assert "--strict" in " ".join(audit)
+
+
+def test_all_workflows_are_linted() -> None:
+    lint = load(ROOT / "Taskfile.yml")["tasks"]["check:workflows"]["cmds"]
+
+    for path in WORKFLOWS:
+        assert str(path.relative_to(ROOT)) in lint[-1]
 
 
 def steps(action: str) -> list[dict[str, Any]]:

@@ -68,10 +68,10 @@ class Source:
 
 @dataclass(frozen=True)
 class Done:
-    """A part that was brought to OpenMetadata.
+    """A part that was brought to OpenMetadata, or was about to be.
 
     Attributes:
-        fingerprint: What it was made of; empty if it is to be made again.
+        fingerprint: What it was made of; empty if it is to be made (again).
         age: Seconds since.
     """
 
@@ -158,6 +158,23 @@ class MetadataSources:
         return {
             Part(row["kind"], row["part"]): row["comments"] for row in rows
         }
+
+    def announce(self, source: Source, parts: Iterable[Part]) -> None:
+        """Remember that parts are about to be brought over.
+
+        OpenMetadata may have each from then on, whatever we hear of it: one
+        that goes before it was ever done is to be taken away all the same.
+        """
+        listed = list(parts)
+        with transaction(self._where) as conn:
+            run(
+                conn,
+                "announce_metadata_parts",
+                flow=source.flow,
+                name=source.name,
+                kinds=[part.kind for part in listed],
+                parts=[part.name for part in listed],
+            )
 
     def done(
         self,

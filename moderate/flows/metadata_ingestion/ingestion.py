@@ -165,8 +165,6 @@ class Ingestion:
             memory: What is done of it.
             service_id: Of its service on the server.
         """
-        if seen and step is Step.PROFILE:
-            seen = _with_metadata(seen, memory)
         made_of = self._made_of(step, service_id)
         max_age = self.settings.profile_max_age.total_seconds()
         todo = order(step, seen, memory, made_of, max_age)
@@ -197,6 +195,8 @@ class Ingestion:
             outcome = Outcome()
             if not todo.is_empty:
                 task = self._task(source, step, todo, vanished=seen is None)
+                if step is Step.METADATA:
+                    self.memory.announce(source, todo.changed)
                 outcome = workshop.carry_out(task)
                 self._remember(source, step, todo, seen, outcome)
         return Report(
@@ -235,21 +235,17 @@ class Ingestion:
             return
         written = set(outcome.written)
         parts = {p: f for p, f in todo.changed.items() if p in written}
-        # The service may be there only since this step: its id counts.
-        sealed = self._sealed(source, step, seen, parts)
-        self.memory.done(source, step, sealed, outcome.comments)
+        if step is Step.METADATA and seen:
+            # The service may be there only since this step: its id counts.
+            parts = self._sealed(source, seen, parts)
+        self.memory.done(source, step, parts, outcome.comments)
 
     def _sealed(
-        self,
-        source: Source,
-        step: Step,
-        seen: Seen | None,
-        parts: Mapping[Part, str],
+        self, source: Source, seen: Seen, parts: Mapping[Part, str]
     ) -> Mapping[Part, str]:
         """Return the fingerprints of parts as the next look makes them."""
-        if seen is None:
-            return parts
-        made_of = self._made_of(step, self.server.service_id(source.service))
+        step, server = Step.METADATA, self.server
+        made_of = self._made_of(step, server.service_id(source.service))
         wanted = order(step, seen, NOTHING, made_of, float("inf")).changed
         return {part: wanted[part] for part in parts}
 
@@ -315,14 +311,7 @@ def framework_version() -> str:
         raise SettingsError(msg) from None
 
 
-def _with_metadata(seen: Seen, memory: Memory) -> Seen:
-    """Leave out tables that OpenMetadata does not have: the other step's."""
-    there = memory[Step.METADATA]
-    rows = {part: rows for part, rows in seen.rows.items() if part in there}
-    return Seen(seen.parts, rows, seen.notes)
-
-
 def _notes(step: Step, seen: Seen | None) -> Sequence[str]:
     if seen is None:
         return ("it is gone, and so is what OpenMetadata had of it",)
-    return seen.notes if step is Step.PROFILE else ()
+    return seen.notes if step is Step.PROFILE else seen.left_out

@@ -27,14 +27,16 @@ class Seen:
     Attributes:
         parts: A hash of what each part is, without its rows.
         rows: A hash of what is known of the rows of each table.
-        notes: What a person should know.
+        notes: What a person should know of the profiles.
         exists: Whether the source is there at all.
+        left_out: What a person should know of what is no part of it.
     """
 
     parts: Mapping[Part, str]
     rows: Mapping[Part, str]
     notes: Sequence[str] = ()
     exists: bool = True
+    left_out: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -99,9 +101,13 @@ def order(
         changed = _changed(wanted, done)
         gone = tuple(sorted(part for part in done if part not in wanted))
     else:
+        # A profile is of what OpenMetadata has: when that changes, though
+        # late, there is to be another. Without it there can be none.
+        there = memory[Step.METADATA]
         wanted = {
-            part: digest(made_of, rows, seen.parts[part])
+            part: digest(made_of, rows, there[part].fingerprint)
             for part, rows in seen.rows.items()
+            if part in there and there[part].fingerprint
         }
         changed = _changed(wanted, done, max_age)
         gone = ()

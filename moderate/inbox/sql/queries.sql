@@ -413,6 +413,12 @@ INSERT INTO audit (item_id, action, who, why)
 VALUES (%(item_id)s, %(action)s, %(who)s, %(why)s);
 
 
+-- name: audit_cursor
+-- Remember that a person forgot a cursor.
+INSERT INTO audit (cursor, action, who, why)
+VALUES (%(name)s, %(action)s, %(who)s, %(why)s);
+
+
 -- name: list_items
 -- Items by kind and state, the latest change first.
 SELECT * FROM work_item
@@ -452,6 +458,12 @@ SELECT action, who, why, at FROM audit
  WHERE item_id = %(id)s ORDER BY id;
 
 
+-- name: list_audit
+-- What people did to items and cursors, the latest first.
+SELECT item_id, cursor, action, who, why, at FROM audit
+ ORDER BY id DESC LIMIT %(limit)s;
+
+
 -- name: count_items
 -- How many items are in each state, and how long the oldest has been due.
 SELECT kind, state, count(*) AS items,
@@ -470,7 +482,9 @@ SELECT kind, state, count(*) AS items,
 -- Each number is read from an index of its own, of which what is long over is
 -- no part. Times are read once, in subqueries, so that the indexes end there.
 SELECT asked.kind, due.pending + parked.pending AS pending, due.due,
-       due.oldest_due_seconds, held.dispatched, held.running, over.dead,
+       greatest(due.oldest_due_seconds, held.oldest_due_seconds)
+           AS oldest_due_seconds,
+       held.dispatched, held.running, over.dead,
        ended.done AS done_last_hour, ended.attempts
   FROM unnest(%(kinds)s::text[]) AS asked (kind)
  CROSS JOIN LATERAL (
@@ -488,8 +502,11 @@ SELECT asked.kind, due.pending + parked.pending AS pending, due.due,
  ) AS parked
  CROSS JOIN LATERAL (
     SELECT count(*) FILTER (WHERE state = 'dispatched') AS dispatched,
-           count(*) FILTER (WHERE state = 'running') AS running
-      FROM work_item
+           count(*) FILTER (WHERE state = 'running') AS running,
+           coalesce(greatest(extract(epoch FROM max(clock.now
+               - next_attempt_at) FILTER (WHERE state = 'dispatched')), 0), 0)
+               ::double precision AS oldest_due_seconds
+      FROM work_item, (SELECT clock_timestamp() AS now) AS clock
      WHERE kind = asked.kind AND batch_id IS NOT NULL
  ) AS held
  CROSS JOIN LATERAL (
@@ -724,6 +741,15 @@ SELECT %(flow)s, %(name)s, %(step)s, new.kind, new.part, new.fingerprint,
 ON CONFLICT (flow, name, step, kind, md5(part)) DO UPDATE
    SET fingerprint = excluded.fingerprint, comments = excluded.comments,
        done_at = clock_timestamp();
+
+
+-- name: announce_metadata_parts
+-- Remember what is about to be brought over: it is known from now on,
+-- whatever becomes of it, and is to be made until it is done.
+INSERT INTO metadata_part (flow, name, step, kind, part, fingerprint)
+SELECT %(flow)s, %(name)s, 'metadata', new.kind, new.part, ''
+  FROM unnest(%(kinds)s::text[], %(parts)s::text[]) AS new (kind, part)
+ON CONFLICT DO NOTHING;
 
 
 -- name: known_metadata_comments

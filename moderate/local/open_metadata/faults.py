@@ -1,5 +1,6 @@
 """Faults that tests and demos switch on, and which of them strikes when."""
 
+from asyncio import Event
 from fnmatch import fnmatchcase
 from typing import Annotated
 
@@ -23,6 +24,10 @@ class RouteFault(_Model):
     )
     latency_ms: Count = Field(
         0, description="Wait so long before anything else."
+    )
+    hold: bool = Field(
+        default=False,
+        description="Wait until the faults are replaced, then go on.",
     )
     hang: bool = Field(
         default=False, description="Never answer; the client has to give up."
@@ -96,6 +101,7 @@ class FaultInjector:
 
     def __init__(self, faults: Faults) -> None:
         self._first = faults
+        self._replaced = Event()
         self.reset()
 
     def reset(self) -> None:
@@ -105,6 +111,12 @@ class FaultInjector:
     def replace(self, faults: Faults) -> None:
         """Switch on ``faults`` and nothing else."""
         self.faults = faults.model_copy(deep=True)
+        replaced, self._replaced = self._replaced, Event()
+        replaced.set()
+
+    async def until_replaced(self) -> None:
+        """Wait for other faults."""
+        await self._replaced.wait()
 
     def on_request(self, method: str, path: str) -> RouteFault | None:
         """The fault that strikes a request; its count goes down by one."""

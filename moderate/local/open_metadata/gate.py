@@ -58,6 +58,8 @@ class Gate:
         self, fault: RouteFault, scope: Scope, receive: Receive, send: Send
     ) -> None:
         await asyncio.sleep(fault.latency_ms / 1000)
+        if fault.hold:
+            await self._server.faults.until_replaced()
         if fault.hang:
             await _until_gone(receive)
             return

@@ -47,6 +47,32 @@ def test_a_dropped_table_goes_also_after_a_failed_run(world: World) -> None:
     assert "table" not in world.bulk_rows()
 
 
+def test_what_arrived_in_a_failed_step_goes_when_it_is_dropped(
+    world: World,
+) -> None:
+    """Written and never remembered, it would stay there for ever."""
+    name = world.database(
+        "shop", "CREATE TABLE a (id int); COMMENT ON TABLE a IS 'one'"
+    )
+    assert world.ingest().success
+    service = world.service(name)
+    old, new = (f"{service}.{name}.public.{table}" for table in ("a", "new"))
+    world.sql(name, "CREATE TABLE new (id int); COMMENT ON TABLE a IS 'two'")
+    world.faults(
+        routes=[
+            {"prefix": "/api/v1/tables", "method": "PATCH", "status": 500}
+        ]
+    )
+    assert "PATCH" in world.ingest().failure(name)
+    assert world.tables(service) == {old, new}
+    world.faults()
+    world.sql(name, "DROP TABLE new")
+    run = world.ingest()
+    assert run.success, run.failures()
+    assert world.tables(service) == {old}
+    assert world.table(old)["description"] == "two"
+
+
 def test_a_dropped_database_and_an_emptied_prefix_go(world: World) -> None:
     kept = world.database("kept", "CREATE TABLE a (id int)")
     gone = world.database("gone", "CREATE TABLE a (id int)")

@@ -9,9 +9,13 @@ from moderate.flows.metadata_ingestion.workshop import Workshop
 from moderate.local.ports import free_port
 from moderate.settings import process_settings
 from moderate_tests.integration.flows.platform import environment
+from moderate_tests.integration.flows.waiting import meanwhile
 from moderate_tests.integration.metadata_ingestion.world import World
 
 pytestmark = pytest.mark.services
+
+MORE_THAN_A_BATCH = "".join(f"CREATE TABLE t{n} (id int);" for n in range(120))
+"""Tables that the framework sends in two."""
 
 
 def test_a_bulk_answer_with_failures_is_no_success_and_others_go_on(
@@ -82,6 +86,7 @@ def test_a_token_that_expires_in_the_middle_is_told_too(
     run = world.ingest()
     assert not run.success
     assert "OPEN_METADATA_TOKEN" in run.failure(name)
+    assert "Bots" in run.failure(name), "how to get another one"
 
 
 def test_a_server_that_is_down_is_told_and_nothing_is_remembered(
@@ -109,7 +114,7 @@ def test_a_server_that_goes_down_in_the_middle_is_no_success(
     assert len(world.tables(world.service(name))) == 3
 
 
-def test_a_database_that_drops_while_it_is_read_fails_alone(
+def test_a_database_that_drops_before_it_is_read_fails_alone(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lost = world.database("lost")
@@ -126,9 +131,33 @@ def test_a_database_that_drops_while_it_is_read_fails_alone(
     assert not run.success
     assert lost in run.failure(lost)
     assert run.profile(kept)["written"] == 1
-    # Now it is known to be gone: nothing of it was remembered.
     again = world.ingest()
     assert again.success, again.failures()
+
+
+@pytest.mark.parametrize("written", ["databases", "tables"])
+def test_of_a_database_that_drops_in_mid_run_nothing_stays(
+    world: World, written: str
+) -> None:
+    """Also on its first ingestion, when nothing of it is done yet."""
+    lost = world.database("lost", MORE_THAN_A_BATCH)
+    world.hold(f"/api/v1/{written}/bulk")
+
+    def drop() -> None:
+        world.drop(lost)
+        world.faults()
+
+    with meanwhile(world.is_held, drop):
+        run = world.ingest()
+    assert not run.success
+    assert lost in run.failure(lost)
+    service = world.service(lost)
+    assert world.databases(service)
+    again = world.ingest()
+    assert again.success, again.failures()
+    assert not world.databases(service)
+    assert not world.tables(service)
+    assert world.ingest().steps() == []
 
 
 def test_a_role_without_rights_is_noted_and_the_rest_is_profiled(

@@ -106,16 +106,32 @@ class World:
     def faults(self, **faults: Any) -> None:
         self._control("PUT", "faults", json=faults)
 
+    def hold(self, prefix: str, skip: int = 0) -> None:
+        """Let a request of a path wait for other faults."""
+        route = {"prefix": prefix, "skip": skip, "count": 1, "hold": True}
+        self.faults(routes=[route])
+
+    def is_held(self) -> bool:
+        """Say whether a request waits so."""
+        (route,) = self._control("GET", "faults").json()["routes"]
+        return bool(route["count"] == 0)
+
     def wipe(self) -> None:
         """Let the server forget everything, as a new one has."""
         self._control("POST", "reset")
 
     def tables(self, service: str) -> set[str]:
         """Return the tables that the server has of a service."""
+        return self._entities("tables", service)
+
+    def databases(self, service: str) -> set[str]:
+        return self._entities("databases", service)
+
+    def _entities(self, path: str, service: str) -> set[str]:
         found: set[str] = set()
         params: dict[str, Any] = {"limit": 1000}
         while True:
-            page = self._get("tables", **params)
+            page = self._get(path, **params)
             found |= {
                 each["fullyQualifiedName"]
                 for each in page["data"]

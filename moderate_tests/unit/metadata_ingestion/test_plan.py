@@ -9,18 +9,18 @@ from moderate.flows.metadata_ingestion.plan import (
     order,
     table,
 )
-from moderate.inbox.metadata_sources import Done, Memory, Part, Step
+from moderate.inbox.metadata_sources import Done, Part, Step
 
 A, B = table("s", "a"), table("s", "b")
-NOTHING: Memory = {step: {} for step in Step}
+NOTHING: dict[Step, dict[Part, Done]] = {step: {} for step in Step}
 FOREVER = float("inf")
 
 
-def _done(order_of: Order, step: Step, age: float = 0.0) -> Memory:
-    return {
-        **NOTHING,
-        step: {p: Done(f, age) for p, f in order_of.changed.items()},
-    }
+def _done(
+    order_of: Order, step: Step, age: float = 0.0
+) -> dict[Step, dict[Part, Done]]:
+    parts = {p: Done(f, age) for p, f in order_of.changed.items()}
+    return NOTHING | {step: parts}
 
 
 def _seen(**hashes: str) -> Seen:
@@ -79,15 +79,38 @@ def test_a_source_that_is_gone_loses_all_that_is_known() -> None:
 
 
 def test_a_profile_is_made_again_when_rows_changed_or_it_is_old() -> None:
+    there = {Step.METADATA: {A: Done("metadata 1", 0.0)}}
     seen = Seen({A: "1"}, {A: "rows 1"})
-    first = order(Step.PROFILE, seen, NOTHING, "x", 60)
+    first = order(Step.PROFILE, seen, NOTHING | there, "x", 60)
     assert set(first.changed) == {A}
-    fresh = _done(first, Step.PROFILE, age=59)
+    fresh = _done(first, Step.PROFILE, age=59) | there
     assert order(Step.PROFILE, seen, fresh, "x", 60).is_empty
     other = Seen({A: "1"}, {A: "rows 2"})
     assert order(Step.PROFILE, other, fresh, "x", 60).changed
-    old = _done(first, Step.PROFILE, age=61)
+    old = _done(first, Step.PROFILE, age=61) | there
     assert order(Step.PROFILE, seen, old, "x", 60).changed
+
+
+def test_a_profile_is_made_again_when_its_metadata_came_late() -> None:
+    """Rows were profiled while OpenMetadata had the columns of before."""
+    seen = Seen({A: "2"}, {A: "rows"})
+    before = {Step.METADATA: {A: Done("metadata 1", 0.0)}}
+    first = order(Step.PROFILE, seen, NOTHING | before, "x", FOREVER)
+    late = {Step.METADATA: {A: Done("metadata 2", 0.0)}}
+    memory = _done(first, Step.PROFILE) | late
+    assert set(order(Step.PROFILE, seen, memory, "x", FOREVER).changed) == {A}
+
+
+def test_what_was_only_announced_has_no_profile_yet_and_goes_if_gone() -> None:
+    announced = NOTHING | {Step.METADATA: {A: Done("", 0.0)}}
+    seen = Seen({A: "1"}, {A: "rows"})
+    assert order(Step.PROFILE, seen, announced, "x", FOREVER).is_empty
+    todo = order(Step.METADATA, seen, announced, "x", FOREVER)
+    assert set(todo.changed) == {A}
+    assert todo.unchanged == 0
+    for there in (Seen({}, {}), None):
+        todo = order(Step.METADATA, there, announced, "x", FOREVER)
+        assert todo.gone == (A,)
 
 
 def test_views_and_schemas_have_no_profile() -> None:

@@ -78,6 +78,9 @@ class Chaos:
         end = time.monotonic() + seconds
         for fault in self._deck(random):
             time.sleep(random.uniform(*CALM_SECONDS))  # the moment
+            if self._pick_up():
+                # It is not held against what is struck next.
+                self._await_recovery(end)
             lasts = random.uniform(*fault.lasts)
             if time.monotonic() + lasts > end:
                 return
@@ -85,9 +88,13 @@ class Chaos:
             self._await_recovery(end)
 
     def _await_recovery(self, end: float) -> None:
+        """Wait until all goes again, and be the parts' supervisor meanwhile.
+
+        In production each part has one, which starts it anew at once.
+        """
         since = self.watch.now
         patience = min(end, time.monotonic() + RECOVERY_SECONDS)
-        while not self.watch.goes_again(since):
+        while self._pick_up() or not self.watch.goes_again(since):
             if time.monotonic() > patience:
                 return
             time.sleep(LOOK_SECONDS)
@@ -105,7 +112,6 @@ class Chaos:
             yield from faults
 
     def _break(self, fault: Fault, lasts: float) -> None:
-        self._pick_up()
         begun = self.watch.now
         is_struck = fault.strike()
         victims = self.stage.stack.dead()
@@ -123,13 +129,15 @@ class Chaos:
         if is_struck:
             self._note(Struck(fault.name, begun, self.watch.now, fell))
 
-    def _pick_up(self) -> None:
-        """Start what has ended by itself since the last fault."""
-        if fallen := self.stage.stack.dead():
+    def _pick_up(self) -> bool:
+        """Start what has ended by itself since the last fault, if any has."""
+        fallen = self.stage.stack.dead()
+        if fallen:
             begun = self.watch.now
             names = [part.name for part in fallen]
             self.mend()
             self._note(Struck(FELL, begun, self.watch.now, names))
+        return bool(fallen)
 
     def _note(self, struck: Struck) -> None:
         fell = f"; fell: {', '.join(struck.fell)}" if struck.fell else ""

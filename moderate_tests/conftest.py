@@ -13,6 +13,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from uuid import uuid4
 
@@ -103,9 +104,11 @@ def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter,
 ) -> None:
     """Say what was searched, and how many inputs were tried."""
-    passed = terminalreporter.stats.get("passed", [])
-    failed = terminalreporter.stats.get("failed", [])
-    reports = [each for each in (*passed, *failed) if each.when == "call"]
+    reports = [
+        each
+        for each in chain.from_iterable(terminalreporter.stats.values())
+        if isinstance(each, pytest.TestReport)
+    ]
     for line in (*said_by(reports), *tried_by(reports)):
         terminalreporter.write_line(line)
 
@@ -115,6 +118,7 @@ def said_by(reports: Iterable[pytest.TestReport]) -> list[str]:
     return [
         str(line)
         for report in reports
+        if report.when == "call"  # That of the teardown has them again.
         for name, line in report.user_properties
         if name == SUMMARY
     ]
@@ -123,7 +127,7 @@ def said_by(reports: Iterable[pytest.TestReport]) -> list[str]:
 def tried_by(reports: Iterable[pytest.TestReport]) -> Iterator[str]:
     """Yield how many inputs hypothesis has tried, of the fuzzed parsers too.
 
-    Its own count, which it leaves on each report.
+    Its own count, which it leaves on the report of each test's teardown.
     """
     tried = Counter[str]()
     tests = Counter[str]()

@@ -5,7 +5,7 @@ needs Debian's ``chromium``.
 """
 
 import io
-import subprocess
+import json
 import sys
 import tempfile
 import time
@@ -24,9 +24,10 @@ from moderate.local.services.s3 import ASSETS_BUCKET
 from moderate.local.stack import Stack
 from moderate_tests.e2e.live import Live
 from moderate_tests.e2e.on_kubernetes import LARGE_SERIES, live_on_kubernetes
+from moderate_tests.unit.workloads.browser import chromium
 
 FOLDER = Path(__file__).parent.parent / "docs" / "pictures"
-BROWSER_SECONDS = 90
+DRAWING_SECONDS = 8.0
 POLL_SECONDS = 0.5
 PEOPLE = "name,age,gender,disease\n" + "".join(
     f"P{n},{20 + n * 7 % 60},{'MF'[n % 2]},{['flu', 'gout'][n % 3 % 2]}\n"
@@ -56,12 +57,14 @@ ANONYMISATION: Mapping[str, Any] = {
     },
 }
 PAGES: Mapping[str, str] = {
-    "runs.png": "/runs",
     "datasets.png": "/locations/{location}/asset-groups/datasets/lineage",
     "dataset.png": "/assets/platform_asset_building_stock?view=overview",
-    "operations.png": "/assets/operations/matrix_profile?view=overview",
+    "checks.png": "/assets/operations/matrix_profile?view=checks",
+    "admin.png": "/locations/{location}/jobs/inbox_admin_job/playground",
 }
 """Pages of Dagster's UI, by the picture's name."""
+
+FLOW_PAGE = "/assets/operations/matrix_profile?view=overview"
 
 PAGES_OF_RUNS: Mapping[str, str] = {
     "run.png": "matrix_profile_job",
@@ -76,25 +79,31 @@ RUNS = """{ runsOrError(limit: 100) { ... on Runs { results {
 } } } }"""
 
 
-def photograph(url: str, name: str, *, width: int, height: int) -> None:
-    """Take a picture of a page, once its scripts have had some seconds."""
-    with tempfile.TemporaryDirectory() as profile:
-        subprocess.run(
-            [
-                "chromium",
-                *("--headless", "--no-sandbox", "--disable-gpu"),
-                *("--no-first-run", "--disable-background-networking"),
-                *("--disable-component-update", "--disable-sync"),
-                *("--hide-scrollbars", "--virtual-time-budget=20000"),
-                f"--user-data-dir={profile}",
-                f"--window-size={width},{height}",
-                f"--screenshot={FOLDER / name}",
-                url,
-            ],
-            check=True,
-            capture_output=True,
-            timeout=BROWSER_SECONDS,
-        )
+def photograph(
+    url: str, name: str, *, width: int, height: int, button: str = ""
+) -> None:
+    """Take a picture of a page, once its scripts have had some seconds.
+
+    Args:
+        url: The page.
+        name: The picture's file.
+        width: Of the window, in pixels.
+        height: Of the window, in pixels.
+        button: What is on a button to be pressed before.
+    """
+    pressed = (
+        "[...document.querySelectorAll('button')]"
+        f".find(each => each.innerText.trim() === {json.dumps(button)})"
+    )
+    with chromium() as browser:
+        browser.resize(width, height)
+        browser.go(url)
+        time.sleep(DRAWING_SECONDS)
+        if button:
+            browser.wait_for(f"!!{pressed}")
+            browser.value(f"{pressed}.click()")
+            time.sleep(DRAWING_SECONDS)
+        browser.screenshot(FOLDER / name, whole=False)
 
 
 def photograph_terminal(lines: Sequence[str], closing: Group) -> None:
@@ -227,6 +236,13 @@ def photograph_ui(stack: Stack) -> None:
     for name, path in PAGES.items():
         url = ui + path.format(location=location)
         photograph(url, name, width=1500, height=900)
+    photograph(
+        ui + FLOW_PAGE,
+        "operations.png",
+        width=1500,
+        height=1500,
+        button="Plots",
+    )
     for name, job in PAGES_OF_RUNS.items():
         url = f"{ui}/runs/{run_of_job(stack, job)}"
         photograph(url, name, width=1500, height=900)

@@ -50,9 +50,13 @@ class Browser:
 
     def open(self, page: Path, *, scripts: bool = True) -> None:
         """Opens a file and waits until it is loaded and drawn."""
+        self.go(page.as_uri(), scripts=scripts)
+
+    def go(self, url: str, *, scripts: bool = True) -> None:
+        """Opens an address and waits until it is loaded and drawn."""
         self.events.clear()
         self.call("Emulation.setScriptExecutionDisabled", value=not scripts)
-        self.call("Page.navigate", url=page.as_uri())
+        self.call("Page.navigate", url=url)
         self.wait_for("document.readyState === 'complete'")
         if scripts:
             self.settle()
@@ -111,10 +115,20 @@ class Browser:
         sent = self.named("Network.requestWillBeSent")
         return [each["request"]["url"] for each in sent]
 
-    def screenshot(self, path: Path) -> None:
-        """Saves a picture of the whole page."""
+    def resize(self, width: int, height: int) -> None:
+        """Gives the window another size."""
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+
+    def screenshot(self, path: Path, *, whole: bool = True) -> None:
+        """Saves a picture of the whole page, or of what the window shows."""
         picture = self.call(
-            "Page.captureScreenshot", captureBeyondViewport=True
+            "Page.captureScreenshot", captureBeyondViewport=whole
         )
         path.write_bytes(base64.b64decode(picture["data"]))
 

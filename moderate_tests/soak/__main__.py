@@ -62,7 +62,9 @@ def main(arguments: Sequence[str]) -> int:
     say(f"{result}\nreport: {options.output / 'report.html'}")
     for finding in result.findings:
         say(f"{finding.wrong}: {finding.item}: {finding.text}")
-    return 0 if result.is_even else FAILED
+    for missed in result.missed:
+        say(f"missed: {missed}")
+    return FAILED if result.missed else 0
 
 
 def soak(stage: Stage, seed: int, seconds: float) -> Result:

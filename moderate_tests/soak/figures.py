@@ -10,10 +10,12 @@ from moderate_tests.soak.ledger import Flow
 MIB = 2**20
 WARM_UP_SECONDS = 60.0
 """Of a process: it imports, opens pools and fills caches."""
-SHORTEST_SECONDS = 120.0
-"""Of a process's life after that, for its memory to be judged."""
-FLAT_RATIO = 1.10
-"""The last third over the first: what a reused heap still settles by."""
+SHORTEST_SECONDS = 180.0
+"""Of a process's life after that, for its memory to be judged: a third of it
+is longer than a burst, or than a fault and what follows."""
+FLAT_RATIO = 1.05
+"""Of each third over the one before: what grows by more, twice, goes on. A
+cache that fills, or code that is loaded by the first fault, does so once."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class Trend:
         part: What the process is for.
         seconds: How long it was looked at.
         first: Median of the first third, in bytes.
+        middle: Median of the second third, in bytes.
         last: Median of the last third, in bytes.
         slope: Of a straight line through all, in bytes a second.
     """
@@ -80,6 +83,7 @@ class Trend:
     part: str
     seconds: float
     first: float
+    middle: float
     last: float
     slope: float
 
@@ -90,8 +94,9 @@ class Trend:
 
     @property
     def is_flat(self) -> bool:
-        """Whether it grew by no more than a heap that settles."""
-        return self.ratio <= FLAT_RATIO
+        """Whether it did not grow, or has ceased to."""
+        steps = (self.middle / self.first, self.last / self.middle)
+        return min(steps) <= FLAT_RATIO
 
 
 def recovery(
@@ -123,9 +128,13 @@ def trends(samples: Iterable[Memory]) -> Sequence[Trend]:
         trend = _trend(part, list(life))
         if trend is None:
             continue
-        if part not in worst or trend.ratio > worst[part].ratio:
+        if part not in worst or _badness(trend) > _badness(worst[part]):
             worst[part] = trend
     return list(worst.values())
+
+
+def _badness(trend: Trend) -> tuple[bool, float]:
+    return not trend.is_flat, trend.ratio
 
 
 def _trend(part: str, life: Sequence[Memory]) -> Trend | None:
@@ -140,6 +149,7 @@ def _trend(part: str, life: Sequence[Memory]) -> Trend | None:
         part=part,
         seconds=warm[-1].at - warm[0].at,
         first=statistics.median(sizes[:third]),
+        middle=statistics.median(sizes[third:-third]),
         last=statistics.median(sizes[-third:]),
         slope=line.slope,
     )

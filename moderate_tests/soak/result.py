@@ -81,9 +81,14 @@ class FaultResult:
 
     @property
     def worst(self) -> float | None:
-        """Of all flows."""
+        """Of the flows that went again."""
         known = [each for each in self.recovery.values() if each is not None]
         return max(known, default=None)
+
+    @property
+    def not_recovered(self) -> Sequence[Flow]:
+        """Flows that never went again."""
+        return [flow for flow, took in self.recovery.items() if took is None]
 
 
 @dataclass(frozen=True)
@@ -125,9 +130,19 @@ class Result:
 
     @property
     def worst_recovery(self) -> float | None:
-        """Of all faults and flows, in seconds."""
+        """Of all faults and the flows that went again, in seconds."""
         known = [each.worst for each in self.faults if each.worst is not None]
         return max(known, default=None)
+
+    @property
+    def not_recovered(self) -> int:
+        """How often a flow never went again after a fault."""
+        return sum(len(each.not_recovered) for each in self.faults)
+
+    @property
+    def most_connections(self) -> int:
+        """The most that Postgres had at once."""
+        return max([each.connections for each in self.samples], default=0)
 
     @property
     def is_recovered(self) -> bool:
@@ -144,6 +159,24 @@ class Result:
         if not self.trends:
             return None
         return all(each.is_flat for each in self.trends)
+
+    @property
+    def missed(self) -> Sequence[str]:
+        """Targets that were missed, in words; none: the soak is passed."""
+        limit = RECOVERY_LIMIT_SECONDS
+        counted = [f"{name} {n}" for name, n in self.counts.items() if n]
+        late = [
+            f"{flow} after {each.fault.name}: {_took(took)}"
+            for each in self.faults
+            for flow, took in each.recovery.items()
+            if took is None or took >= limit
+        ]
+        grown = [each.part for each in self.trends if not each.is_flat]
+        return [
+            *counted,
+            *(f"not recovered in {limit:.0f} s: {each}" for each in late),
+            *(f"memory grows: {part}" for part in grown),
+        ]
 
     @property
     def series(self) -> Mapping[str, Mapping[str, Sequence["Point"]]]:
@@ -176,9 +209,11 @@ class Result:
         worst = self.worst_recovery
         return (
             f"{counts}; in: {went_in}; faults: {len(self.faults)}; slowest"
-            f" recovery: {'none' if worst is None else f'{worst:.0f} s'};"
+            f" recovery: {'none' if worst is None else f'{worst:.0f} s'},"
+            f" {self.not_recovered} not recovered;"
             f" memory {FLATNESS[self.is_flat]}"
             f" ({len(self.trends)} processes judged);"
+            f" at most {self.most_connections} connections to Postgres;"
             f" told again {self.told_again};"
             f" seed {self.circumstances.seed}"
         )
@@ -190,9 +225,12 @@ class Result:
             "counts": self.counts,
             "recovery_limit_seconds": RECOVERY_LIMIT_SECONDS,
             "worst_recovery_seconds": self.worst_recovery,
+            "not_recovered": self.not_recovered,
+            "most_connections": self.most_connections,
             "is_even": self.is_even,
             "is_recovered": self.is_recovered,
             "is_flat": self.is_flat,
+            "missed": self.missed,
         }
         for each in dataclasses.fields(self):
             if each.name not in ("samples", "memory"):
@@ -204,6 +242,10 @@ class Result:
 
 
 Point = tuple[float, float]
+
+
+def _took(seconds: float | None) -> str:
+    return "never" if seconds is None else f"{seconds:.0f} s"
 
 
 def thin(points: Sequence[Point]) -> Sequence[Point]:

@@ -27,6 +27,8 @@ KINDS: Mapping[str, Flow] = {
 }
 MESSAGES = "matrix_profile"
 COUNTS = "SELECT kind, state, count(*) FROM work_item GROUP BY 1, 2"
+CONNECTIONS = """SELECT count(*) FROM pg_stat_activity
+ WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"""
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,13 @@ class Sample:
         at: Seconds since the load began.
         open: Items that are not over, by flow.
         done: Items that are, by flow.
+        connections: That Postgres has, of everybody but the looker.
     """
 
     at: float
     open: Mapping[Flow, int]
     done: Mapping[Flow, int]
+    connections: int
 
 
 @dataclass
@@ -111,6 +115,7 @@ class Watch:
             url, connect_timeout=2, options="-c statement_timeout=2000"
         ) as conn:
             rows = conn.execute(COUNTS).fetchall()
+            (connections,) = conn.execute(CONNECTIONS).fetchone() or (0,)
         opened, done = dict.fromkeys(Flow, 0), dict.fromkeys(Flow, 0)
         for kind, state, count in rows:
             is_over = state in FINAL_STATES
@@ -121,7 +126,7 @@ class Watch:
                 done[KINDS[kind]] += count
         opened[Flow.TABLES] = self._open_tables
         done[Flow.TABLES] = len(self.seen)
-        self._note(Sample(self.now, opened, done))
+        self._note(Sample(self.now, opened, done, connections))
 
     def _note(self, sample: Sample) -> None:
         before = self.samples[-1].done if self.samples else {}

@@ -46,6 +46,26 @@ def test_memory_that_goes_up_and_down_is_flat() -> None:
     assert trend.ratio == pytest.approx(1.0, abs=0.02)
 
 
+@pytest.mark.parametrize("at", [100, 200, 300])
+def test_memory_that_a_process_takes_once_is_flat(at: int) -> None:
+    """As when code is loaded by the first fault, whenever that comes."""
+    (trend,) = trends(memory_of(*[100.0] * at, *[150.0] * (400 - at)))
+    assert trend.is_flat
+
+
+def test_memory_that_fills_a_cache_is_flat() -> None:
+    sizes = (130 - 30 * 0.98**n for n in range(400))
+    (trend,) = trends(memory_of(*sizes))
+    assert trend.is_flat
+
+
+def test_the_process_of_a_part_that_grows_is_the_one_that_is_shown() -> None:
+    once = memory_of(*[100.0] * 200, *[300.0] * 200)
+    grows = memory_of(*(100 + 0.1 * n for n in range(400)), pid=2, begin=400)
+    (trend,) = trends([*once, *grows])
+    assert not trend.is_flat
+
+
 def test_what_a_process_takes_as_it_starts_is_no_growth() -> None:
     start = [10 + n for n in range(int(WARM_UP_SECONDS))]
     (trend,) = trends(memory_of(*start, *[100.0] * 300))

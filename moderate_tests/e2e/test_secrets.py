@@ -2,7 +2,8 @@
 
 All flows of the demo, then the same with peers that fail; the passwords have
 signs that every encoding changes. What the service sends to each peer goes
-through a proxy that keeps it.
+through a proxy that keeps it. Once as runs are by default, once with the fast
+path, whose processes have logs, a table and a notion of a run of their own.
 """
 
 import secrets
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 from cryptography.fernet import Fernet
 
@@ -26,7 +28,12 @@ from moderate.local.memory import remember
 from moderate.local.ports import free_port
 from moderate.local.realm import SECRET_NAMES
 from moderate.local.services.s3 import ASSETS_BUCKET
-from moderate.local.stack import OWN_SECRETS, PORT_NAMES, Stack
+from moderate.local.stack import (
+    INBOX_DATABASE,
+    OWN_SECRETS,
+    PORT_NAMES,
+    Stack,
+)
 from moderate_tests import canary
 from moderate_tests.conftest import require
 from moderate_tests.e2e.waiting import wait_until
@@ -51,6 +58,7 @@ ODD_SECRETS = (
 PATIENCE_SECONDS = 300.0
 LOOK_SECONDS = 0.2
 TRUSTED_JOB = "anonymise_pseudonymise_structured_job_s3"
+TAKEN = "SELECT count(*) FROM warm_run WHERE claimed_at IS NOT NULL"
 
 
 @dataclass
@@ -98,6 +106,7 @@ class Stage:
     stack: Stack
     planted: planting.Planted
     key: str
+    fast: bool
 
     @property
     def runs(self) -> Runs:
@@ -135,13 +144,14 @@ def chosen_secrets() -> dict[str, str]:
     return {**{name: secrets.token_urlsafe() for name in names}, **odd}
 
 
-@pytest.fixture
-def stage(root: Path) -> Iterator[Stage]:
+@pytest.fixture(params=[False, True], ids=["default", "fast path"])
+def stage(root: Path, request: pytest.FixtureRequest) -> Iterator[Stage]:
+    fast: bool = request.param
     remember(root / "secrets.json", chosen_secrets())
     ports = {name: free_port() for name in PORT_NAMES}
     key = Fernet.generate_key().decode()
     # Once to learn what its settings will be; it is not started.
-    settings = Stack(root, ports=ports, durable=False).env
+    settings = Stack(root, ports=ports, durable=False, fast=fast).env
     with ExitStack() as opened:
         planted = opened.enter_context(
             planting.planted(
@@ -153,7 +163,6 @@ def stage(root: Path) -> Iterator[Stage]:
             for name, value in planted.environment.items()
             if settings.get(name) != value
         }
-        real = {n: settings[n] for n in settings if "OPEN_METADATA" in n}
         stack = Stack(
             root,
             ports=ports,
@@ -163,11 +172,11 @@ def stage(root: Path) -> Iterator[Stage]:
                 "EMULATOR_CONTROL": "true",
                 "EMULATOR_JOB_DEBOUNCE_SECONDS": "0",
             },
-            environment={**trust.SETTINGS, **changed, **real},
+            environment={**trust.SETTINGS, **changed},
+            fast=fast,
         )
         opened.enter_context(stack)
-        planted.environment.update(real)
-        yield Stage(stack, planted, key)
+        yield Stage(stack, planted, key, fast)
 
 
 def go_well(stage: Stage) -> None:
@@ -206,6 +215,17 @@ def go_badly(stage: Stage) -> None:
     )
 
 
+def assert_the_fast_path_was_taken(stack: Stack) -> None:
+    """Its traces are among what is searched."""
+    for part in (stack.worker, stack.intake):
+        log = stack.root / "logs" / f"{part.name}.log"
+        assert log.stat().st_size, f"{part.name} has said something"
+    url = stack.postgres.url(INBOX_DATABASE)
+    with psycopg.connect(url) as conn:
+        (taken,) = conn.execute(TAKEN).fetchone() or (0,)
+    assert taken, "a worker took a run"
+
+
 def test_no_secret_of_the_stack_gets_anywhere(
     stage: Stage, root: Path, summary: Callable[[str], None]
 ) -> None:
@@ -214,6 +234,8 @@ def test_no_secret_of_the_stack_gets_anywhere(
         go_well(stage)
         go_badly(stage)
     stack = stage.stack
+    if stage.fast:
+        assert_the_fast_path_was_taken(stack)
     sweep = stage.planted.sweep(stage.key)
     given = [  # What the servers themselves are started with.
         root / "secrets.json",
@@ -234,8 +256,13 @@ def test_no_secret_of_the_stack_gets_anywhere(
     )
     for emulator in (stack.platform_api, stack.open_metadata):
         sweep.look(f"ledger of {emulator.name}", stage.ledger(emulator.url))
-    for peer, texts in stage.planted.heard():
+    heard = {peer: list(texts) for peer, texts in stage.planted.heard()}
+    for peer, texts in heard.items():
         sweep.look(f"sent to {peer}", texts, owned=planting.OWNED[peer])
-    summary(sweep.summary("the whole stack"))
+    ((_, told),) = heard["OPEN_METADATA_HOST"]
+    assert "databaseServices" in told, "it was told how to connect"
+    assert "/tables/bulk" in told, "the processes of the steps are heard, too"
+    path = " with the fast path" if stage.fast else ""
+    summary(sweep.summary(f"the whole stack{path}"))
     assert not sweep.leaks
     assert not sweep.empty_places, "what is empty proves nothing"

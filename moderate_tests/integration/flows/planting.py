@@ -27,6 +27,7 @@ WRONG = 'c@nary/of {}:+% "wrong"'
 
 URLS = ("API_BASE_URL", "KEYCLOAK_SERVER_URL", "S3_ENDPOINT_URL", "RABBIT_URL")
 DATABASE = ("POSTGRES_HOST", "POSTGRES_PORT")
+CATALOGUE = ("OPEN_METADATA_HOST", "OPEN_METADATA_PORT")
 OWNED: Mapping[str, tuple[str, ...]] = {
     "API_BASE_URL": ("API_PASSWORD", canary.TOKEN),
     "KEYCLOAK_SERVER_URL": ("KEYCLOAK_ADMIN_PASSWORD", canary.TOKEN),
@@ -35,11 +36,18 @@ OWNED: Mapping[str, tuple[str, ...]] = {
     "RABBIT_URL": ("RABBIT_URL",),
     # A proof of knowing the password travels (SCRAM).
     "POSTGRES_HOST": (),
+    # It is told of each source how to connect, but never a password.
+    "OPEN_METADATA_HOST": ("OPEN_METADATA_TOKEN", canary.TOKEN),
     "VAULT_ADDR": ("VAULT_TOKEN",),
     "NOTIFY_WEBHOOK_URL": ("NOTIFY_WEBHOOK_URL",),
 }
 """What each peer is given; nothing else may reach it."""
 
+NO_CATALOGUE = {
+    "OPEN_METADATA_HOST": "127.0.0.1",
+    "OPEN_METADATA_PORT": "9",
+    "OPEN_METADATA_TOKEN": WRONG.format("OPEN_METADATA_TOKEN"),
+}
 VAULT_TOKEN = "canary/of-the-vault+%41"
 HOOK_PATH = "/services/T0/canary-of-the-hook"
 
@@ -116,22 +124,18 @@ def planted(
         hook = opened.enter_context(serving())
         vault.answer = _keeper(key)
         hook.answer = _listener
-        taps = {name: _tapped(opened, settings[name]) for name in URLS} | {
-            DATABASE[0]: opened.enter_context(
-                proxied(
-                    settings[DATABASE[0]],
-                    int(settings[DATABASE[1]]),
-                    listens=True,
+        taps = {name: _tapped(opened, settings[name]) for name in URLS}
+        moved = {n: _moved(settings[n], tap.port) for n, tap in taps.items()}
+        for host, port in (DATABASE, CATALOGUE):
+            if host in settings:
+                taps[host] = opened.enter_context(
+                    proxied(settings[host], int(settings[port]), listens=True)
                 )
-            )
-        }
+                moved[port] = str(taps[host].port)
         environment = {
+            **NO_CATALOGUE,
             **settings,
-            **{name: _moved(settings[name], taps[name].port) for name in URLS},
-            DATABASE[1]: str(taps[DATABASE[0]].port),
-            "OPEN_METADATA_HOST": "127.0.0.1",
-            "OPEN_METADATA_PORT": "9",
-            "OPEN_METADATA_TOKEN": WRONG.format("OPEN_METADATA_TOKEN"),
+            **moved,
             "VAULT_ADDR": vault.url,
             "VAULT_TOKEN": VAULT_TOKEN,
             "DATA_KEYS_SOURCE": "vault",

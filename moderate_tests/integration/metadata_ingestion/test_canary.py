@@ -1,14 +1,16 @@
 """No secret of the ingestion gets anywhere, however its runs end."""
 
-import json
 from collections.abc import Callable
 
 import pytest
 
+from moderate.local.ports import LOOPBACK
 from moderate.local.services.s3 import S3
 from moderate.resources import inbox_address
 from moderate.settings import process_settings
 from moderate_tests import canary
+from moderate_tests.integration.clients.proxy import proxied
+from moderate_tests.integration.flows.planting import OWNED
 from moderate_tests.integration.flows.platform import environment
 from moderate_tests.integration.metadata_ingestion.world import Run, World
 
@@ -58,9 +60,10 @@ def test_no_secret_of_the_ingestion_gets_anywhere(
     inbox = inbox_address(process_settings()).conninfo
     login = {"POSTGRES_USERNAME": role, "POSTGRES_PASSWORD": PASSWORD}
     try:
-        with environment(login):
-            runs = ends(world)
-            sent = world.ledger()
+        with proxied(LOOPBACK, world.server.port, listens=True) as tap:
+            with environment({**login, "OPEN_METADATA_PORT": str(tap.port)}):
+                runs = ends(world)
+            sent = bytes(tap.heard or b"").decode(errors="replace")
     finally:
         world.faults()
         world.sql(name, f"DROP ROLE {role}")
@@ -77,8 +80,14 @@ def test_no_secret_of_the_ingestion_gets_anywhere(
     sweep.look("output", [("out", out.out), ("err", out.err)])
     sweep.look("command lines", canary.command_lines())
     sweep.look("event log", [("run", said(world, each)) for each in runs])
-    sweep.look("sent to OpenMetadata", [("all", json.dumps(sent))])
+    sweep.look(
+        "sent to OpenMetadata",
+        [("all", sent)],
+        owned=OWNED["OPEN_METADATA_HOST"],
+    )
     sweep.look("inbox", canary.database(inbox))
     summary(sweep.summary("metadata ingestion"))
     assert not sweep.leaks
     assert not sweep.empty_places, "what is empty proves nothing"
+    assert "databaseServices" in sent, "it was told how to connect"
+    assert "/tables/bulk" in sent, "the processes of the steps are heard, too"

@@ -1,7 +1,8 @@
-"""Make up the Secrets of the local cluster, and print them as JSON.
+"""Make up the Secrets that the local cluster lacks, and print them as JSON.
 
-For ``kubectl create --filename -``: they are in no file. The argument is the
-URL under which browsers reach OpenMetadata.
+It reads those that are there from ``kubectl get secrets --output json``, and
+prints a list for ``kubectl create --filename -``, or nothing: they are in no
+file. The argument is the URL under which browsers reach OpenMetadata.
 """
 
 import base64
@@ -9,6 +10,9 @@ import json
 import secrets
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -51,7 +55,7 @@ def secret(
     name: str,
     values: Mapping[str, str],
     files: Mapping[str, bytes] | None = None,
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Return a Secret of text, and of files that are none."""
     encoded = {
         file: base64.b64encode(content).decode()
@@ -67,17 +71,93 @@ def secret(
     }
 
 
-def local_secrets(open_metadata_url: str) -> list[dict[str, object]]:
-    """Return all Secrets; those that name the same thing agree."""
-    realm = {PREFIX + name.upper(): made_up() for name in SECRET_NAMES}
-    postgres, dagster, open_metadata = made_up(), made_up(), made_up()
-    rabbitmq, keycloak = made_up(), made_up()
-    access_key, secret_key = made_up(), made_up()
+@dataclass(frozen=True)
+class There:
+    """The Secrets that the cluster has.
+
+    Attributes:
+        values: Of each, by namespace and name, its text by key.
+    """
+
+    values: Mapping[tuple[str, str], Mapping[str, str]]
+
+    def has(self, made: Mapping[str, Any]) -> bool:
+        """Return whether there is one of this name."""
+        metadata = made["metadata"]
+        return (metadata["namespace"], metadata["name"]) in self.values
+
+    def get(self, namespace: str, name: str, key: str) -> str:
+        """Return what one holds; nothing, if it is not there."""
+        return self.values.get((namespace, name), {}).get(key, "")
+
+    def platform(self, key: str, ours: str = "") -> str:
+        """Return what the platform's has, or else ours; or make it up."""
+        return (
+            self.get(PLATFORM, "moderate-platform", key)
+            or self.get(NAMESPACE, "dagster-secrets", ours)
+            or made_up()
+        )
+
+
+def read_there(text: str) -> There:
+    """Read the Secrets that kubectl found, but for files that are no text."""
+    return There(
+        {
+            (item["metadata"]["namespace"], item["metadata"]["name"]): {
+                key: base64.b64decode(value).decode(errors="replace")
+                for key, value in item.get("data", {}).items()
+            }
+            for item in json.loads(text)["items"]
+        }
+    )
+
+
+def realm_of(there: There) -> dict[str, str]:
+    """Return the secrets of the realm, two of which others know too."""
+    known = {
+        f"{PREFIX}CLIENT_SECRET": there.get(
+            PLATFORM, "moderate-platform", "realm-client-secret"
+        ),
+        f"{PREFIX}WORKFLOWS_PASSWORD": there.get(
+            NAMESPACE, "dagster-secrets", "API_PASSWORD"
+        ),
+    }
+    return {
+        name: there.get(PLATFORM, "moderate-realm", name)
+        or known.get(name)
+        or made_up()
+        for name in (PREFIX + each.upper() for each in SECRET_NAMES)
+    }
+
+
+def lacking(open_metadata_url: str, there: There) -> list[dict[str, Any]]:
+    """Return the Secrets that are not there.
+
+    Those that name the same thing agree, also with those that are there: the
+    services behind them know their passwords already.
+    """
+    realm = realm_of(there)
+    postgres = there.platform("postgres-password", "POSTGRES_PASSWORD")
+    dagster = there.get(
+        NAMESPACE, "moderate-dagster-postgres", "postgresql-password"
+    ) or there.platform("dagster-postgres-password")
+    open_metadata = there.get(
+        PLATFORM, "moderate-open-metadata", "postgres-password"
+    ) or there.platform("open-metadata-postgres-password")
+    rabbit_url = there.get(NAMESPACE, "dagster-secrets", "RABBIT_URL")
+    rabbitmq = urlsplit(rabbit_url).password or there.platform(
+        "rabbitmq-password"
+    )
+    keycloak = there.platform(
+        "keycloak-admin-password", "KEYCLOAK_ADMIN_PASSWORD"
+    )
+    access_key = there.platform("s3-access-key-id", "S3_ACCESS_KEY_ID")
+    secret_key = there.platform("s3-secret-access-key", "S3_SECRET_ACCESS_KEY")
     broker = f"moderate:{rabbitmq}@rabbitmq"
     fernet_key = base64.urlsafe_b64encode(
         secrets.token_bytes(FERNET_KEY_BYTES)
     )
-    return [
+    wanted = [
         secret(
             PLATFORM,
             "moderate-platform",
@@ -132,12 +212,15 @@ def local_secrets(open_metadata_url: str) -> list[dict[str, object]]:
             },
         ),
     ]
+    return [each for each in wanted if not there.has(each)]
 
 
 def main() -> None:
-    """Print the list."""
-    items = local_secrets(sys.argv[1])
-    json.dump({"apiVersion": "v1", "kind": "List", "items": items}, sys.stdout)
+    """Print the list of those that are not there, if there are any."""
+    items = lacking(sys.argv[1], read_there(sys.stdin.read()))
+    if items:
+        found = {"apiVersion": "v1", "kind": "List", "items": items}
+        json.dump(found, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,14 @@ from moderate_tests.unit.deploy.files import ROOT
 
 PROFILE = "moderate-dev"
 ADDRESS = "192.168.49.2"
+# What forwards to the cluster's registry, and what answers when it does.
+FORWARDING = "port-forward service/registry"
+REGISTRY = "localhost:5000/v2/"
+# Seconds that a program stays which is ended by whoever started it. Who does
+# not would wait for its pipes for longer than a test may take.
+LONG = 600
 STUB = """#!/usr/bin/env python3
-import json, os, pathlib, sys
+import json, os, pathlib, sys, time
 name, arguments = pathlib.Path(sys.argv[0]).name, sys.argv[1:]
 line = " ".join([name, *arguments])
 reads = "--filename -" in line or "/dev/stdin" in line
@@ -22,6 +28,7 @@ with (folder / "calls").open("a") as calls:
 for part, answer in json.loads((folder / "answers").read_text()).items():
     if part in line:
         sys.stdout.write(answer["out"])
+        time.sleep(answer["seconds"])
         sys.exit(answer["code"])
 """
 
@@ -33,15 +40,17 @@ class Machine:
     folder: Path
     answers: dict[str, dict[str, object]] = field(default_factory=dict)
 
-    def answer(self, part: str, out: str = "", code: int = 0) -> None:
-        """Let calls that contain ``part`` answer like this."""
-        self.answers[part] = {"out": out, "code": code}
+    def answer(
+        self, part: str, out: str = "", code: int = 0, seconds: float = 0
+    ) -> None:
+        """Let calls that contain ``part`` answer like this, after a while."""
+        self.answers[part] = {"out": out, "code": code, "seconds": seconds}
 
     def run(
         self, command: str, **environment: str
     ) -> subprocess.CompletedProcess[str]:
         """Run the script."""
-        return self._run(
+        return self.execute(
             str(ROOT / "scripts" / "dev-k8s"), command, **environment
         )
 
@@ -50,7 +59,7 @@ class Machine:
     ) -> subprocess.CompletedProcess[str]:
         """Run a task; what it may delete is in ``local``."""
         own = ROOT / ".venv" / "bin"
-        return self._run(
+        return self.execute(
             str(own / "task"),
             *arguments,
             **{
@@ -65,9 +74,10 @@ class Machine:
         """The folder of the local stack."""
         return self.folder / "local"
 
-    def _run(
+    def execute(
         self, *command: str, **environment: str
     ) -> subprocess.CompletedProcess[str]:
+        """Run a program of the repository, or of another one."""
         (self.folder / "answers").write_text(json.dumps(self.answers))
         return subprocess.run(
             command,

@@ -4,11 +4,19 @@ The stubs stand in for minikube, kubectl, helm and docker: what is tested is
 which calls the script makes, in which order, and on which cluster.
 """
 
+import base64
 import json
+from typing import Any
 
 import pytest
 
-from moderate_tests.unit.deploy.machine import PROFILE, Machine
+from moderate_tests.unit.deploy.machine import (
+    FORWARDING,
+    PROFILE,
+    REGISTRY,
+    Machine,
+)
+from scripts.dev_k8s_secrets import There, lacking, read_there
 
 TOKEN = "ey-the.bots.token_"
 CHANGING = (
@@ -102,8 +110,6 @@ def test_every_call_names_the_local_cluster(machine: Machine) -> None:
 def test_the_start_goes_from_images_to_services_to_charts(
     machine: Machine,
 ) -> None:
-    machine.answer("get secret", code=1)
-
     result = machine.run("start")
 
     assert result.returncode == 0, result.stderr
@@ -129,32 +135,182 @@ def test_the_start_goes_from_images_to_services_to_charts(
 def test_made_up_secrets_agree_and_come_through_a_pipe(
     machine: Machine,
 ) -> None:
-    machine.answer("get secret", code=1)
-
     machine.run("start")
 
-    (call,) = [
+    assert_secrets_agree(made_secrets(machine))
+
+
+def made_secrets(machine: Machine) -> dict[str, dict[str, Any]]:
+    """Return the Secrets that the last start made, by name."""
+    created = [
         call for call in machine.calls if "create --filename -" in call["line"]
     ]
-    items = {
-        item["metadata"]["name"]: item["stringData"]
-        for item in json.loads(call["stdin"])["items"]
-    }
+    return by_name(json.loads(created[-1]["stdin"])["items"])
+
+
+def by_name(secrets: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {each["metadata"]["name"]: each for each in secrets}
+
+
+def assert_secrets_agree(secrets: dict[str, Any]) -> None:
+    items = {name: each["stringData"] for name, each in secrets.items()}
     ours, platform = items["dagster-secrets"], items["moderate-platform"]
     assert ours["POSTGRES_PASSWORD"] == platform["postgres-password"]
+    assert ours["S3_ACCESS_KEY_ID"] == platform["s3-access-key-id"]
     assert ours["S3_SECRET_ACCESS_KEY"] == platform["s3-secret-access-key"]
-    assert platform["rabbitmq-password"] in ours["RABBIT_URL"]
+    assert (
+        ours["KEYCLOAK_ADMIN_PASSWORD"] == platform["keycloak-admin-password"]
+    )
+    for url in (ours["RABBIT_URL"], platform["rabbit-url"]):
+        assert f":{platform['rabbitmq-password']}@" in url
     realm = items["moderate-realm"]
     assert ours["API_PASSWORD"] == realm["REALM_WORKFLOWS_PASSWORD"]
+    assert platform["realm-client-secret"] == realm["REALM_CLIENT_SECRET"]
     assert realm["OPEN_METADATA_ADMIN"] == "admin@moderate.local"
+    passwords = {
+        items["moderate-dagster-postgres"]["postgresql-password"]: "dagster",
+        items["moderate-open-metadata"]["postgres-password"]: "open-metadata",
+    }
+    for password, name in passwords.items():
+        assert platform[f"{name}-postgres-password"] == password
 
 
-def test_a_second_start_keeps_cluster_and_secrets(machine: Machine) -> None:
+def listed(secrets: dict[str, Any]) -> str:
+    """Return what kubectl says of a cluster that has these."""
+    items = [
+        {
+            **{key: each[key] for key in each if key != "stringData"},
+            "data": each["data"]
+            | {
+                key: base64.b64encode(value.encode()).decode()
+                for key, value in each["stringData"].items()
+            },
+        }
+        for each in secrets.values()
+    ]
+    return json.dumps({"items": items})
+
+
+SECRETS = (
+    "moderate-platform",
+    "moderate-realm",
+    "moderate-open-metadata",
+    "openmetadata-jwt-keys",
+    "moderate-dagster-postgres",
+    "dagster-secrets",
+)
+
+
+@pytest.mark.parametrize("missing", SECRETS)
+def test_a_missing_secret_is_made_to_fit_the_others(missing: str) -> None:
+    """A start that was interrupted left the rest, and services use it."""
+    secrets = by_name(lacking("http://url", There({})))
+    assert set(secrets) == set(SECRETS)
+    del secrets[missing]
+
+    made = by_name(lacking("http://url", read_there(listed(secrets))))
+
+    assert set(made) == {missing}
+    assert_secrets_agree(secrets | made)
+
+
+def test_an_interrupted_start_makes_the_rest_of_the_secrets(
+    machine: Machine,
+) -> None:
+    machine.run("start")
+    secrets = made_secrets(machine)
+    first = {"moderate-platform": secrets["moderate-platform"]}
+    machine.answer("get secrets", listed(first))
+
     result = machine.run("start")
 
     assert result.returncode == 0, result.stderr
-    assert not [line for line in machine.lines if " start " in line]
+    made = made_secrets(machine)
+    assert set(made) == set(SECRETS) - set(first)
+    assert_secrets_agree(first | made)
+
+
+def test_a_second_start_keeps_cluster_and_secrets(machine: Machine) -> None:
+    machine.run("start")
+    machine.answer("get secrets", listed(made_secrets(machine)))
+    once = len(machine.lines)
+
+    result = machine.run("start")
+
+    assert result.returncode == 0, result.stderr
+    again = machine.lines[once:]
+    assert again
+    assert not [line for line in again if " start " in line]
+    assert not [line for line in again if "create" in line]
+
+
+def test_a_cluster_that_does_not_say_what_it_has_is_given_nothing(
+    machine: Machine,
+) -> None:
+    machine.answer("get secrets", code=1)
+
+    result = machine.run("start")
+
+    assert result.returncode != 0
     assert not [line for line in machine.lines if "create" in line]
+
+
+def test_nothing_is_pushed_to_another_that_has_the_registrys_port(
+    machine: Machine,
+) -> None:
+    machine.answer("curl")
+
+    result = machine.run("start")
+
+    assert result.returncode != 0
+    assert "localhost:5000" in result.stderr
+    assert not [line for line in machine.lines if "push" in line]
+
+
+def test_nothing_is_pushed_when_the_forwarding_ends(machine: Machine) -> None:
+    machine.answer(FORWARDING, code=1)
+    machine.answer(REGISTRY, code=7)
+
+    result = machine.run("start")
+
+    assert result.returncode != 0
+    assert "localhost:5000" in result.stderr
+    assert not [line for line in machine.lines if "push" in line]
+
+
+def test_pushing_waits_until_the_registry_answers(machine: Machine) -> None:
+    machine.run("start")
+
+    asked = machine.lines.index(machine.line("curl", REGISTRY))
+    pushed = [line for line in machine.lines if "docker push" in line]
+    assert asked < machine.lines.index(pushed[0])
+
+
+def test_other_settings_are_other_pods(machine: Machine) -> None:
+    """They read them when they start, and the tag may be the same."""
+    parts = (
+        "dagster-user-deployments.deployments[0]",
+        "dagsterDaemon",
+        "dagsterWebserver",
+    )
+
+    def marks() -> list[str]:
+        (*_, line) = [
+            line for line in machine.lines if "--install dagster" in line
+        ]
+        return [
+            line.split(f"{part}.annotations.moderate-settings=")[1].split()[0]
+            for part in parts
+        ]
+
+    seen = []
+    for settings in ('{"A":"1"}', '{"A":"2"}'):
+        machine.answer("get configmap moderate-settings", settings)
+        machine.run("start")
+        seen.append(marks())
+
+    assert all(seen[0])
+    assert not set(seen[0]) & set(seen[1])
 
 
 def test_a_tag_that_moves_is_refused_before_anything_is_done(

@@ -161,9 +161,10 @@ class MatrixProfileSettings(Group):
         description="our own queue of messages that can't be understood",
     )
     image: Name = Field(
-        "docker.io/moderate/matrix-profile",
+        "localhost/moderate/matrix-profile",
         alias="MATRIX_PROFILE_JOB_IMAGE",
-        description="container image of the analysis, without tag",
+        description="container image of the analysis, without tag; the "
+        "default is on the nodes themselves and in no registry",
     )
     tag: Annotated[Name, AfterValidator(_pinned_tag)] = Field(
         "0.1.0",

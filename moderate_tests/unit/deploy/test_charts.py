@@ -5,12 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.session import get_session
+from botocore.validate import validate_parameters
 from dagster._config import validate_config
 from dagster._core.run_coordinator import QueuedRunCoordinator
 from dagster._core.storage.root import LocalArtifactStorage
 from dagster_k8s.container_context import K8sContainerContext
 from jsonschema import Draft202012Validator
 
+from moderate.dagster_storage import MAX_OVERFLOW
 from moderate_tests.unit.deploy.files import (
     CHARTS,
     ENVIRONMENTS,
@@ -31,6 +34,7 @@ SCHEMAS = Path(
 DAGSTER = values_of("dagster", "production")
 LAUNCHER = DAGSTER["runLauncher"]["config"]["k8sRunLauncher"]
 CODE = DAGSTER["dagster-user-deployments"]["deployments"][0]
+LIFECYCLE = "PutBucketLifecycleConfiguration"
 DAGSTER_HOME = "/opt/dagster/dagster_home"
 """As the chart and the image have it."""
 WHERE_SECRETS_ARE = {
@@ -125,6 +129,26 @@ def test_no_image_is_one_that_moves(chart: str, environment: str) -> None:
             assert re.fullmatch(r"v?\d+(\.\d+)+", str(value)), path
         if path[-1] in {"pullPolicy", "imagePullPolicy"}:
             assert value == "IfNotPresent", path
+
+
+# Reserved for examples, and the node itself.
+NOBODYS = {"localhost", "registry.example.org"}
+
+
+def test_no_default_is_an_image_that_a_stranger_could_own() -> None:
+    """Who owned it would get all Secrets."""
+    files = [
+        *(path for path in VALUES.rglob("*") if path.is_file()),
+        ROOT / "moderate" / "settings" / "analyses.py",
+    ]
+    ours = re.compile(r"([\w.:-]+)/moderate/(?:matrix-profile|worker)\b")
+    found = {path: set(ours.findall(path.read_text())) for path in files}
+    prefix = load(ROOT / "Taskfile.yml")["vars"]["IMAGE_PREFIX"]
+
+    assert len([path for path in files if found[path]]) >= 5
+    for path, registries in found.items():
+        assert registries <= NOBODYS, path
+    assert '"localhost/moderate"' in prefix
 
 
 CONTAINERS = {
@@ -277,3 +301,29 @@ def test_the_account_is_ours() -> None:
     assert DAGSTER["dagster-user-deployments"]["rbacEnabled"] is False
     assert DAGSTER["serviceAccount"]["create"] is False
     assert DAGSTER["global"]["serviceAccountName"] == "moderate"
+
+
+def test_the_documented_lifecycle_is_for_compute_logs_alone() -> None:
+    """Nobody tries the page's command out before it deletes what it names."""
+    page = (ROOT / "docs" / "operations.md").read_text()
+    (given,) = re.findall(r"--lifecycle-configuration '([^']*)'", page)
+    lifecycle = json.loads(given)
+    logs = DAGSTER["computeLogManager"]["config"]["s3ComputeLogManager"]
+    call = get_session().get_service_model("s3").operation_model(LIFECYCLE)
+
+    (rule,) = lifecycle["Rules"]
+
+    assert call.input_shape
+    # Raises if S3 would not know what it says.
+    validate_parameters(
+        {"Bucket": "logs", "LifecycleConfiguration": lifecycle},
+        call.input_shape,
+    )
+    assert rule["Filter"] == {"Prefix": f"{logs['prefix']}/"}
+    assert rule["Status"] == "Enabled"
+    assert rule["Expiration"]["Days"] > 0
+
+
+def test_the_webserver_opens_as_few_connections_as_the_page_says() -> None:
+    """By itself it would be 63: three pools of one and twenty."""
+    assert DAGSTER["dagsterWebserver"]["dbPoolMaxOverflow"] == MAX_OVERFLOW

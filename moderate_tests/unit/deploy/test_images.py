@@ -163,6 +163,18 @@ def test_the_push_task_refuses_latest() -> None:
     assert "refused" in result.stderr
 
 
+def test_the_push_task_refuses_a_registry_that_nobody_named() -> None:
+    task = shutil.which("task", path=path())
+    assert task
+
+    result = run(
+        task, "images:push", environment={"PATH": path(), "VERSION": "1.2.3"}
+    )
+
+    assert result.returncode != 0
+    assert "IMAGE_PREFIX" in result.stderr
+
+
 def test_no_digest_is_made_up() -> None:
     """Each is a real one's form, or says that nobody asked yet."""
     for line in (ROOT / "images.lock").read_text().splitlines():

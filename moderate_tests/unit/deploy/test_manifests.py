@@ -127,7 +127,26 @@ def test_the_example_secrets_are_settings_and_hold_no_secret() -> None:
             words = set(re.findall(r"\w+", value))
             assert words <= {
                 *("amqps", "example", "moderate", "org", "rabbitmq"),
+                *("auth", "auths", "registry"),
             }
+
+
+def test_every_pod_in_production_may_pull_from_a_private_registry() -> None:
+    """Those that the charts make, runs and analyses: by their account."""
+    accounts = {
+        each["metadata"]["name"]: each
+        for each in rendered("production")
+        if each["kind"] == "ServiceAccount"
+    }
+    (login,) = [
+        each["metadata"]["name"]
+        for each in documents(EXAMPLES)
+        if each["type"] == "kubernetes.io/dockerconfigjson"
+    ]
+
+    assert set(accounts) == {"moderate", "moderate-analysis"}
+    for account in accounts.values():
+        assert account["imagePullSecrets"] == [{"name": login}]
 
 
 def test_the_scaled_object_is_of_one_kind_that_keda_knows() -> None:

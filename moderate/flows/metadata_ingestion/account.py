@@ -66,6 +66,16 @@ class Account:
         """Note that the server has a part."""
         self._written.add(fqn)
 
+    def certain(self, fqn: str) -> Part | None:
+        """Return a part that was written, if nothing speaks against it.
+
+        Once something failed of which nobody knows what, nothing that comes
+        after it is certain.
+        """
+        if self._errors or fqn in self._failed or fqn not in self._written:
+            return None
+        return self._parts.get(fqn)
+
     def failed(self, name: str, reason: str) -> None:
         """Note that something failed, by any of its names."""
         self._failed.setdefault(self._known_as(name) or name, reason)

@@ -26,6 +26,9 @@ often, and gives a clear reason, but one allocation can be quicker."""
 def work(pipe: Connection, task: Task) -> None:
     """Carry out a task and send back what became of it.
 
+    Before that, each part that is done for good, as soon as it is: whatever
+    ends this process, it is not done again.
+
     Args:
         pipe: Where to.
         task: What to do.
@@ -40,7 +43,7 @@ def work(pipe: Connection, task: Task) -> None:
     )
 
     with log_context(kind=task.step, item=task.source.name):
-        outcome = carry_out(task)
+        outcome = carry_out(task, pipe.send)
     pipe.send(_redacted(outcome, redactor, begun))
     pipe.close()
     # Threads of the framework's must not keep what has an outcome.

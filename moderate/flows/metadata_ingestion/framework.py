@@ -38,13 +38,17 @@ FIELDS = ("tableProfilerConfig", "columns", "customMetrics")
 OUTERMOST_LAST = {TABLE: 0, PROCEDURE: 1, SCHEMA: 2, DATABASE: 3}
 
 
-def carry_out(task: Task) -> Outcome:
+def carry_out(task: Task, tell: Callable[[Part], None]) -> Outcome:
     """Do what the task says; what fails is in the outcome.
 
     Tried again it does the same again: all requests put what is to be there.
+
+    Args:
+        task: What to do.
+        tell: Told of each profile that the server has, as it gets there.
     """
     account = Account(task)
-    _watch(account)
+    _watch(account, tell)
     _spell_out_spaces()
     with account.listening():
         try:
@@ -113,8 +117,12 @@ def _remove_gone(task: Task, account: Account) -> None:
 
 def _remove(client: Any, task: Task, part: Part) -> None:
     """Delete softly, as the framework does: a person can take it back."""
+    try:
+        fqn = fqn_of(task, part)
+    except ValueError:  # Without a name it never was there.
+        return
     kind = entity(part.kind)
-    found = client.get_by_name(entity=kind, fqn=fqn_of(task, part))
+    found = client.get_by_name(entity=kind, fqn=fqn)
     if found is not None:
         client.delete(entity=kind, entity_id=found.id, recursive=True)
 
@@ -150,8 +158,12 @@ def _client(task: Task) -> Any:
     return OpenMetadata(server_config(task))
 
 
-def _watch(account: Account) -> None:
-    """Let the account see every request, and the answers that count."""
+def _watch(account: Account, tell: Callable[[Part], None]) -> None:
+    """Let the account see every request, and the answers that count.
+
+    A profile is the last thing that is done of its table: it is told of at
+    once. Of metadata there may be more to come (comments, what is unknown).
+    """
     from metadata.ingestion.ometa.client import REST
     from metadata.ingestion.ometa.ometa_api import (
         OpenMetadata,
@@ -178,7 +190,10 @@ def _watch(account: Account) -> None:
 
     def watched_profile(client: Any, table: Any, *a: Any, **k: Any) -> Any:
         result = profile(client, table, *a, **k)
-        account.wrote(table.fullyQualifiedName.root)
+        fqn = table.fullyQualifiedName.root
+        account.wrote(fqn)
+        if part := account.certain(fqn):
+            tell(part)
         return result
 
     REST._request = watched

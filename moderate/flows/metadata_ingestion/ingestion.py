@@ -6,8 +6,9 @@ or for no reason at all, does exactly what is not done.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 
 from moderate.clients.open_metadata import OpenMetadata
@@ -197,7 +198,8 @@ class Ingestion:
                 task = self._task(source, step, todo, vanished=seen is None)
                 if step is Step.METADATA:
                     self.memory.announce(source, todo.changed)
-                outcome = workshop.carry_out(task)
+                keep = partial(self._keep, source, step, todo)
+                outcome = workshop.carry_out(task, keep)
                 self._remember(source, step, todo, seen, outcome)
         return Report(
             step=step,
@@ -217,6 +219,13 @@ class Ingestion:
             allowed=self.settings.max_failures,
         )
 
+    def _keep(
+        self, source: Source, step: Step, todo: Order, parts: Iterable[Part]
+    ) -> None:
+        """Remember parts of a task that is still at work."""
+        done = {part: todo.changed[part] for part in parts}
+        self.memory.done(source, step, done, {})
+
     def _remember(
         self,
         source: Source,
@@ -231,18 +240,19 @@ class Ingestion:
             self.memory.forget(source)
             return
         if outcome.error or not outcome.written:
-            # Something failed of which nobody knows what: all of it again.
+            # Something failed of which nobody knows what: all of it again,
+            # except for what was certain before.
             return
         written = set(outcome.written)
         parts = {p: f for p, f in todo.changed.items() if p in written}
         if step is Step.METADATA and seen:
             # The service may be there only since this step: its id counts.
-            parts = self._sealed(source, seen, parts)
+            parts = self._sealed(source, seen, written)
         self.memory.done(source, step, parts, outcome.comments)
 
     def _sealed(
-        self, source: Source, seen: Seen, parts: Mapping[Part, str]
-    ) -> Mapping[Part, str]:
+        self, source: Source, seen: Seen, parts: Iterable[Part]
+    ) -> dict[Part, str]:
         """Return the fingerprints of parts as the next look makes them."""
         step, server = Step.METADATA, self.server
         made_of = self._made_of(step, server.service_id(source.service))

@@ -1,6 +1,6 @@
 """What a process of the workshop gets, and what it gives back.
 
-Both are pickled through a pipe: secrets are in no argument, no environment
+All is pickled through a pipe: secrets are in no argument, no environment
 that was not there before, and no file.
 """
 
@@ -133,7 +133,7 @@ class Outcome:
         notes: What a person should know.
         failed: What failed, by name, with the reason.
         error: Why the task as a whole failed; then nothing is certain but
-            ``written`` and ``removed``.
+            ``removed`` and what was told of before.
         requests: Requests that may have changed something on the server.
         seconds: Time on the clock.
         cpu_seconds: Time of processors.

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from moderate.flows.metadata_ingestion.task import Outcome, Task
-from moderate.flows.metadata_ingestion.workshop import Workshop
+from moderate.flows.metadata_ingestion.workshop import Keep, Workshop
 from moderate.local.ports import free_port
 from moderate.settings import process_settings
 from moderate_tests.integration.flows.platform import environment
@@ -121,10 +121,10 @@ def test_a_database_that_drops_before_it_is_read_fails_alone(
     kept = world.database("kept", "CREATE TABLE a (id int)")
     carry_out = Workshop.carry_out
 
-    def dropping(self: Workshop, task: Task) -> Outcome:
+    def dropping(self: Workshop, task: Task, keep: Keep) -> Outcome:
         if task.source.name == lost and lost in world.created:
             world.drop(lost)
-        return carry_out(self, task)
+        return carry_out(self, task, keep)
 
     monkeypatch.setattr(Workshop, "carry_out", dropping)
     run = world.ingest()
@@ -223,9 +223,9 @@ def test_a_step_over_its_memory_fails_alone_and_says_so(
     name = world.database("shop", "CREATE TABLE a (id int)")
     carry_out = Workshop.carry_out
 
-    def tight(self: Workshop, task: Task) -> Outcome:
+    def tight(self: Workshop, task: Task, keep: Keep) -> Outcome:
         limits = replace(task.limits, memory=100 * 1024 * 1024)
-        return carry_out(self, replace(task, limits=limits))
+        return carry_out(self, replace(task, limits=limits), keep)
 
     monkeypatch.setattr(Workshop, "carry_out", tight)
     run = world.ingest()

@@ -106,10 +106,12 @@ class World:
     def faults(self, **faults: Any) -> None:
         self._control("PUT", "faults", json=faults)
 
-    def hold(self, prefix: str, skip: int = 0) -> None:
+    def hold(
+        self, prefix: str, method: str = "PUT", skip: int = 0
+    ) -> None:
         """Let a request of a path wait for other faults."""
-        route = {"prefix": prefix, "skip": skip, "count": 1, "hold": True}
-        self.faults(routes=[route])
+        route = {"prefix": prefix, "method": method, "skip": skip}
+        self.faults(routes=[route | {"count": 1, "hold": True}])
 
     def is_held(self) -> bool:
         """Say whether a request waits so."""

@@ -29,8 +29,15 @@ STATEMENT_TIMEOUT_MS = 30_000
 RECYCLE_SECONDS = 300
 """Age from which a kept connection is replaced."""
 
-MAX_OVERFLOW = 10
-"""Connections of one process beyond the one that it keeps."""
+MAX_OVERFLOW = 4
+"""Connections of each of the three parts beyond the one that it keeps.
+
+A call holds one for some milliseconds, so five serve the daemon's threads
+(four that evaluate sensors, four that submit, and its loops) and a webserver
+with many readers: who comes sixth waits for milliseconds, and gives up after
+30 s (SQLAlchemy's ``pool_timeout``). The webserver sets pools of its own, as
+large as ``--db-pool-max-overflow`` says.
+"""
 
 
 class PooledPostgresStorage(DagsterPostgresStorage):

@@ -19,6 +19,8 @@ CODE_MODULE = "moderate.definitions"
 START_TIMEOUT_SECONDS = 120.0
 STORAGE_TIMEOUT_SECONDS = 120.0
 QUERY_TIMEOUT_SECONDS = 5.0
+POOL_MAX_OVERFLOW = 4
+"""As ``moderate.dagster_storage`` has it, which would import Dagster here."""
 HEARTBEAT_QUERY = """{ instance { daemonHealth {
   daemonStatus(daemonType: "SENSOR") { lastHeartbeatTime }
 } } }"""
@@ -196,6 +198,8 @@ class Webserver(DagsterPart):
                 *("--host", LOOPBACK, "--port", str(self.port)),
                 *("--grpc-host", LOOPBACK),
                 *("--grpc-port", str(self._code_server.port)),
+                # It sets the storage's pools anew, by itself to 20.
+                *("--db-pool-max-overflow", str(POOL_MAX_OVERFLOW)),
             ],
             environment=self.dagster_environment(),
             folder=self.folder,

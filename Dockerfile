@@ -8,8 +8,8 @@
 # Where the registries are behind a certificate authority of your own, give
 # its certificates as the build secret `ca`; nothing of it stays.
 #
-# The virtual environment is at the same place in all images: the worker asks
-# for an analysis by the path of its own interpreter.
+# The virtual environment is at the same place in all images, and first in
+# their PATH: the worker asks for an analysis by `python`.
 ARG BASE
 
 FROM ${BASE} AS python

@@ -213,6 +213,18 @@ def test_a_registry_fills_the_lock_file_in(tmp_path: Path) -> None:
     assert (tmp_path / "images.lock").read_text() == (
         f"# said\nbase docker.io/library/debian:bookworm-slim {DIGEST}\n"
     )
+    base = run("scripts/lock-images", "--base", environment=environment)
+    assert base.stdout == f"docker.io/library/debian@{DIGEST}\n"
+
+
+def test_a_base_without_a_digest_is_none(tmp_path: Path) -> None:
+    environment = lock(tmp_path, "exit 1")
+
+    result = run("scripts/lock-images", "--base", environment=environment)
+
+    assert result.returncode != 0
+    assert result.stdout == ""
+    assert "run scripts/lock-images" in result.stderr
 
 
 @pytest.mark.parametrize("answer", ["exit 1", "echo nonsense"])

@@ -109,8 +109,10 @@ def _verdict(
         seen = ingestion.eye.look(source)
     except ModerateError:
         return None
+    if seen is None:  # It is to be forgotten at least.
+        return None
     service_id = services.get(source.service)
     orders = [ingestion.order(s, seen, memory, service_id) for s in Step]
     if not all(order.is_empty for order in orders):
         return None
-    return 0 if seen is None else len(seen.parts)
+    return len(seen.parts)

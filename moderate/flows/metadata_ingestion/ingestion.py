@@ -100,6 +100,15 @@ class Report:
         """Whether the step may be called done."""
         return self.error is None and len(self.failed) <= self.allowed
 
+    @property
+    def leads_on(self) -> bool:
+        """Whether the next step has something to go by.
+
+        Also where parts failed: one that is broken for good must not keep
+        all others from it.
+        """
+        return self.error is None
+
 
 @dataclass(frozen=True)
 class Eye:
@@ -201,6 +210,9 @@ class Ingestion:
                 keep = partial(self._keep, source, step, todo)
                 outcome = workshop.carry_out(task, keep)
                 self._remember(source, step, todo, seen, outcome)
+            elif seen is None and step is Step.METADATA:
+                # Nothing of it was ever brought over.
+                self.memory.forget(source)
         return Report(
             step=step,
             source=source,

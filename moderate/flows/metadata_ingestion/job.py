@@ -300,6 +300,11 @@ def _step(
         return Output(None, metadata={"notes": "it is gone"})
     report = session.report(source, step)
     metadata = dict(reports.of_step(report))
+    if step is Step.METADATA and not report.is_success and report.leads_on:
+        # Dagster leaves out what comes after a failure.
+        profile = session.report(source, Step.PROFILE)
+        metadata |= reports.of_profile(profile)
+        adopted = [profile, *adopted]
     if adopted:
         metadata["also done"] = reports.of_adopted(adopted)
     if failed := [r for r in (report, *adopted) if not r.is_success]:
@@ -328,7 +333,7 @@ def _adopt(context: OpExecutionContext, session: Session) -> list[Report]:
     for source in left:
         for step in Step:
             found.append(session.report(source, step))
-            if not found[-1].is_success:
+            if not found[-1].leads_on:
                 break
     return found
 

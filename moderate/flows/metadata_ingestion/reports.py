@@ -101,6 +101,11 @@ def of_step(report: Report) -> Metadata:
     }
 
 
+def of_profile(report: Report) -> Metadata:
+    """Return the figures of a profile that was made in another's op."""
+    return {f"profile: {name}": of for name, of in of_step(report).items()}
+
+
 def of_adopted(adopted: Sequence[Report]) -> MetadataValue:
     """Return what says which steps were done in place of others."""
     return MetadataValue.md(

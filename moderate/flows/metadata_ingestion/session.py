@@ -76,5 +76,5 @@ class Session:
             return self._steps[key]
 
     def _then_profile(self, report: Report) -> None:
-        if report.is_success:
+        if report.leads_on:
             self._begun(report.source, Step.PROFILE)

@@ -73,9 +73,18 @@ def test_broken_and_empty_objects_fail_alone_or_are_noted(
     assert not run.success
     assert "broken.parquet" in run.failure("bad/")
     assert run.metadata("bad/")["written"] == 2
+    # Broken for good, it must not keep the others from their profiles.
+    assert run.metadata("bad/")["profile: written"] == 1
+    service = world.service("bad/", Flow.DATALAKE)
+    good = f"{service}.default.moderate.%22bad%2Fgood.csv%22"
+    assert world.profile(good)["rowCount"] == 300
     assert run.profile("fine/")["written"] == 1
     assert run.metadata("empty/")["failed"] == 0
     assert "1 objects are empty" in run.profile("empty/")["notes"]
+    again = world.ingest("datalake")
+    assert not again.success
+    assert again.metadata("bad/")["profile: unchanged"] == 1
+    assert world.bulk_rows().get("table", 0) == 0
 
 
 def test_a_prefix_with_too_many_objects_fails_alone(world: World) -> None:
@@ -86,6 +95,25 @@ def test_a_prefix_with_too_many_objects_fails_alone(world: World) -> None:
         run = world.ingest("datalake")
     assert "over 3 objects" in run.failure("many/")
     assert run.profile("few/")["written"] == 1
+
+
+def test_a_prefix_of_which_nothing_was_done_is_forgotten_when_it_goes(
+    world: World,
+) -> None:
+    """It would else be told as unchanged, and keep its name, for ever."""
+    keys = [f"many/{number}.csv" for number in range(4)]
+    for key in keys:
+        world.put(key, CSV)
+    with environment({"METADATA_MAX_OBJECTS": "3"}):
+        assert not world.ingest("datalake").success
+    assert world.memory.sources(Flow.DATALAKE)
+    for key in keys:
+        world.remove(key)
+    run = world.ingest("datalake")
+    assert run.success, run.failures()
+    assert world.ledger()["writes"] == 0
+    assert not world.memory.sources(Flow.DATALAKE)
+    assert world.ingest("datalake").look()["found"] == 0
 
 
 def test_the_rows_of_an_object_are_counted_and_a_sample_is_profiled(

@@ -78,6 +78,28 @@ def test_the_role_names_every_verb_and_no_more_than_it_needs() -> None:
     assert "create" not in rights["pods"]
 
 
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_who_keeps_data_keys_in_the_cluster_may_read_them_alone(
+    environment: str,
+) -> None:
+    role, binding = documents(MANIFESTS / "optional" / "data-keys.yaml")
+    namespace = settings_of(environment)["DATA_KEYS_NAMESPACE"]
+
+    for each in (role, binding):
+        kubernetes_validate.validate(each, VERSION, strict=True)
+        assert each["metadata"]["namespace"] == namespace
+    assert role["rules"] == [
+        {
+            "apiGroups": [""],
+            "resources": ["secrets"],
+            "resourceNames": [load_settings({}).data_services.key_secret],
+            "verbs": ["get"],
+        }
+    ]
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    assert [each["name"] for each in binding["subjects"]] == ["moderate"]
+
+
 def test_the_rights_go_to_our_account_alone() -> None:
     (binding,) = documents(MANIFESTS / "base" / "role-binding.yaml")
     accounts = documents(MANIFESTS / "base" / "service-accounts.yaml")

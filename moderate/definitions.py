@@ -44,6 +44,7 @@ from moderate.flows.operations.observing import (
     operations_assets,
     operations_sensor,
 )
+from moderate.flows.operations.runs import OurJobs
 from moderate.flows.user_dids.assets import keycloak_users_count
 from moderate.flows.user_dids.job import (
     propagate_new_user_to_trust_services_job,
@@ -72,16 +73,6 @@ def build_defs(**overrides: Any) -> Definitions:
     Args:
         overrides: Resources by key, in place of the real ones.
     """
-    resources: Mapping[str, Any] = {
-        "inbox": InboxSource(all_kinds),
-        "keycloak": KeycloakResource(),
-        "open_metadata": OpenMetadataResource(),
-        "platform_api": PlatformApiResource(),
-        "postgres": PostgresResource(),
-        "rabbit": RabbitResource(),
-        "s3": NamedS3Resource(),
-        "s3_object_storage": S3Resource(),
-    }
     data_services = catalogue.jobs()
     inbox_jobs = [
         matrix_profile_job,
@@ -96,9 +87,22 @@ def build_defs(**overrides: Any) -> Definitions:
         *metadata_jobs,
     ]
     pruning, hourly = housekeeping.build(inbox_jobs, batch_jobs)
+    jobs = [*inbox_jobs, pruning, *batch_jobs]
+    assets = [keycloak_users_count, *dataset_assets, operations_assets]
+    resources: Mapping[str, Any] = {
+        "inbox": InboxSource(all_kinds),
+        "keycloak": KeycloakResource(),
+        "open_metadata": OpenMetadataResource(),
+        "our_jobs": OurJobs.of(jobs, assets),
+        "platform_api": PlatformApiResource(),
+        "postgres": PostgresResource(),
+        "rabbit": RabbitResource(),
+        "s3": NamedS3Resource(),
+        "s3_object_storage": S3Resource(),
+    }
     return Definitions(
-        assets=[keycloak_users_count, *dataset_assets, operations_assets],
-        jobs=[*inbox_jobs, pruning, *batch_jobs],
+        assets=assets,
+        jobs=jobs,
         schedules=[*dataset_schedules, *metadata_schedules, hourly],
         sensors=[
             matrix_profile_messages_sensor,

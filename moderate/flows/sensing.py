@@ -78,8 +78,9 @@ def tick(
     said = told(intake.said, settled, wanted, watch)
     if intake.trouble and not wanted:
         raise intake.trouble
-    if intake.is_news or settled.freed or settled.cancelled:
-        # Dagster keeps a file for each tick that logs: not for idle ones.
+    if intake.is_news or settled.freed or settled.cancelled or wanted:
+        # Dagster keeps a file for each tick that logs: not for idle ones. A
+        # tick that asks for runs has no other line: they have no reason.
         context.log.info(said)
     return SensorResult(
         run_requests=wanted,

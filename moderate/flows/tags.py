@@ -9,6 +9,9 @@ ITEM = "moderate/item"
 DISPATCH = "moderate/dispatch"
 SIZE = "moderate/size"
 
+ASSET_FLOW = "flow"
+"""Of an asset: a run that a person picked it for has no tag of ours."""
+
 NO_RUN_RETRIES = {"dagster/max_retries": "0"}
 """The inbox alone decides on retries."""
 

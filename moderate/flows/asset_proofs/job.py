@@ -12,7 +12,7 @@ from dagster import (
 from moderate.clients.platform_api import PlatformApi, ProofExists
 from moderate.clients.platform_models import Task, TaskStarted
 from moderate.flows import tags
-from moderate.flows.asset_proofs.kinds import ASSET_PROOF
+from moderate.flows.asset_proofs.kinds import ASSET_PROOF, FLOW
 from moderate.flows.platform_tasks.dids import Owners
 from moderate.flows.platform_tasks.errands import Gone, There
 from moderate.flows.platform_tasks.run import carry_out
@@ -88,7 +88,7 @@ def asset_proofs_op(
 
 @job(
     executor_def=in_process_executor,
-    tags=tags.NO_RUN_RETRIES,
+    tags={tags.FLOW: FLOW, **tags.NO_RUN_RETRIES},
     description="New asset objects of the platform get an integrity proof.",
 )
 def create_asset_object_proof_job() -> None:

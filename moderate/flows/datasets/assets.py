@@ -112,7 +112,7 @@ def _source_asset(dataset: Dataset) -> AssetsDefinition:
         kinds={"git", "parquet"},
         check_specs=specs,
         metadata=_code(collect.__file__),
-        tags={"flow": FLOW},
+        tags={tags.ASSET_FLOW: FLOW},
     )
     def source_asset(
         context: AssetExecutionContext,
@@ -146,7 +146,7 @@ def _platform_asset(dataset: Dataset) -> AssetsDefinition:
         ins={"collected": AssetIn(key=AssetKey(dataset.name))},
         check_specs=specs,
         metadata=_code(publish.__file__),
-        tags={"flow": FLOW},
+        tags={tags.ASSET_FLOW: FLOW},
     )
     def platform_asset(
         context: AssetExecutionContext,

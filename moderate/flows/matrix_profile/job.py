@@ -1,7 +1,7 @@
 """The runs: one analysis each, and batches of final words."""
 
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import NoReturn
 
 from dagster import (
@@ -23,6 +23,7 @@ from moderate.flows import tags
 from moderate.flows.kubernetes_jobs import configured_job, op_tags
 from moderate.flows.matrix_profile import results
 from moderate.flows.matrix_profile.analysis import Analysis, AnalysisError
+from moderate.flows.matrix_profile.kinds import FLOW
 from moderate.flows.matrix_profile.messages import KIND
 from moderate.flows.matrix_profile.wiring import analysis_of
 from moderate.flows.ticks import CANCELLED_OUTCOME, run_request
@@ -94,7 +95,7 @@ class _Worker:
         self._lease = lease
         self._item = lease.items[0]
         self._analysis = analysis
-        self._failure: str | None = None
+        self._failure: Failure | None = None
 
     @property
     def key(self) -> str:
@@ -133,7 +134,8 @@ class _Worker:
         self._end_analysis()
         self._context.add_output_metadata(
             {
-                "platform job": self._item.key,
+                **_facts(self._item),
+                "failures": MetadataValue.int(self._item.failures),
                 "report": f"s3://{report.outcome['output_bucket']}"
                 f"/{report.outcome['output_key']}",
                 "attempt": report.attempt.name,
@@ -147,7 +149,7 @@ class _Worker:
             self._item, error, reason=reason, outcome=outcome
         )
         self._context.log.error(redactor().redact_exception(error))
-        self._failure = _tale(after, reason)
+        self._failure = _failure(self._item, after, reason)
         if isinstance(after, Ended):
             self._end_analysis()
             return after.word
@@ -195,7 +197,42 @@ class _Worker:
             Failure: Says what failed and what happens next.
         """
         if self._failure:
-            raise Failure(self._failure, allow_retries=False) from None
+            raise self._failure from None
+
+
+def _failure(item: WorkItem, after: Ended | Retry, reason: str) -> Failure:
+    """Return how a run ends whose attempt failed, with the item's figures.
+
+    Args:
+        item: As it was when the run bound it.
+        after: What was decided.
+        reason: Why it failed, without secrets.
+    """
+    return Failure(
+        _tale(after, reason),
+        metadata={
+            **_facts(item),
+            "failures": MetadataValue.int(item.failures + 1),
+            "next attempt": _next_attempt(after),
+            "reason": MetadataValue.text(reason),
+        },
+        allow_retries=False,
+    )
+
+
+def _facts(item: WorkItem) -> Mapping[str, MetadataValue]:
+    return {
+        "item": MetadataValue.int(item.id),
+        "platform job": MetadataValue.text(item.key),
+    }
+
+
+def _next_attempt(after: Ended | Retry) -> MetadataValue:
+    """Say when; by this machine's clock, so for people only."""
+    if isinstance(after, Ended):
+        return MetadataValue.text("none, by itself: it is dead")
+    then = datetime.now(UTC) + after.delay
+    return MetadataValue.text(then.isoformat(" ", "seconds"))
 
 
 def _tale(after: Ended | Retry, reason: str) -> str:
@@ -286,7 +323,7 @@ def _table(rows: list[tuple[WorkItem, str]]) -> MetadataValue:
 
 @job(
     executor_def=in_process_executor,
-    tags=tags.NO_RUN_RETRIES,
+    tags={tags.FLOW: FLOW, **tags.NO_RUN_RETRIES},
     description="One job message of the platform becomes a report in S3.",
 )
 def matrix_profile_job() -> None:
@@ -296,7 +333,7 @@ def matrix_profile_job() -> None:
 
 @job(
     executor_def=in_process_executor,
-    tags=tags.NO_RUN_RETRIES,
+    tags={tags.FLOW: FLOW, **tags.NO_RUN_RETRIES},
     description="The platform is told results that it could not be told at"
     " once.",
 )

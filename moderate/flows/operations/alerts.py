@@ -29,7 +29,7 @@ from dagster import (
 from pydantic import BaseModel, Field
 
 from moderate.connections import given, webhook_of
-from moderate.flows import tags
+from moderate.flows.operations.runs import OurJobs
 from moderate.inbox.cursors import advance_cursor, read_cursor
 from moderate.inbox.database import server_now
 from moderate.inbox.measures import DeadItem, dead_since
@@ -48,6 +48,9 @@ ITEMS_CURSOR = "alerts.dead_items"
 RUNS_CURSOR = "alerts.failed_runs"
 MOST_AT_ONCE = 200
 """Items or runs that one notice is made of; the rest is told in the next."""
+
+MOST_READ = 1_000
+"""Failed runs that one look reads, also those of other code locations."""
 
 MOST_GROUPS = 10
 MOST_EXAMPLES = 5
@@ -196,60 +199,92 @@ def _of_item(item: DeadItem) -> Happened:
 def alert_failed_runs_sensor(
     context: SensorEvaluationContext,
     inbox: ResourceParam[InboxSource],
+    our_jobs: ResourceParam[OurJobs],
 ) -> SkipReason:
     """Tell of the runs that failed since the last notice."""
     settings = process_settings()
     if (off := _why_off(settings)) is not None:
         return SkipReason(off)
-    said = _tell_runs(inbox.open(), context.instance, _notifications(settings))
+    said = _tell_runs(
+        inbox.open(), context.instance, our_jobs, _notifications(settings)
+    )
     return SkipReason(said)
 
 
 def _tell_runs(
-    store: Inbox, instance: DagsterInstance, settings: NotificationSettings
+    store: Inbox,
+    instance: DagsterInstance,
+    ours: OurJobs,
+    settings: NotificationSettings,
 ) -> str:
     with store.transaction() as conn:
         cursor = read_cursor(conn, RUNS_CURSOR, Position())
         now = server_now(conn)
-    position = cursor.value
-    if position.since is None:
+    position, since = cursor.value, cursor.value.since
+    if since is None:
         return _begin(store, RUNS_CURSOR, now)
     if wait := _quiet_for(position, now, settings):
         return wait
-    told_of = frozenset(position.run_ids)
-    near = _failed_since(
-        instance, position.since - OVERLAP, MOST_AT_ONCE + len(told_of)
-    )
-    fresh = [r for r in near if r.dagster_run.run_id not in told_of]
-    news = fresh[:MOST_AT_ONCE]
-    if not news:
+    known = frozenset(position.run_ids)
+    page = _page(instance, ours, since - OVERLAP, known)
+    if not page.read:
         return "no run failed"
-    happened = [_of_run(instance, record) for record in news]
-    webhook_of(settings).post(notice("run(s) failed", happened))
+    if page.news:
+        happened = [_of_run(instance, record) for record in page.news]
+        webhook_of(settings).post(notice("run(s) failed", happened))
     told = Position(
-        since=max(position.since, *(r.update_timestamp for r in news)),
-        run_ids=sorted(
-            (told_of & {r.dagster_run.run_id for r in near})
-            | {r.dagster_run.run_id for r in news}
-        ),
-        sent_at=now,
+        since=max(since, *(r.update_timestamp for r in page.read)),
+        run_ids=sorted((known & _ids(page.near)) | _ids(page.read)),
+        sent_at=now if page.news else position.sent_at,
     )
     with store.transaction() as conn:
         advance_cursor(conn, cursor, told)
-    return f"told of {len(news)} run(s)"
+    others = len(page.read) - len(page.news)
+    return f"told of {len(page.news)} run(s); {others} other(s) are not ours"
 
 
-def _failed_since(
-    instance: DagsterInstance, since: datetime, limit: int
-) -> Sequence[RunRecord]:
-    """Return our failed runs, the first first."""
-    records = instance.get_run_records(
+@dataclass(frozen=True)
+class _Page:
+    """Failed runs of one look, the first first.
+
+    Attributes:
+        near: All that were found, also those that were read before.
+        read: Those that were not, whosever; the cursor moves past them.
+        news: Ours among them: what is told.
+    """
+
+    near: Sequence[RunRecord]
+    read: Sequence[RunRecord]
+    news: Sequence[RunRecord]
+
+
+def _page(
+    instance: DagsterInstance,
+    ours: OurJobs,
+    since: datetime,
+    known: frozenset[str],
+) -> _Page:
+    """Look for runs that failed since, but for those that are known.
+
+    What is read is limited, not what is ours of it: else so many failures of
+    another code location would hide ours for ever.
+    """
+    near = instance.get_run_records(
         RunsFilter(statuses=[DagsterRunStatus.FAILURE], updated_after=since),
-        limit=limit,
+        limit=MOST_READ + len(known),
         order_by="update_timestamp",
         ascending=True,
     )
-    return [r for r in records if tags.FLOW in r.dagster_run.tags]
+    read = [r for r in near if r.dagster_run.run_id not in known][:MOST_READ]
+    news = [r for r in read if ours.flow_of(r.dagster_run) is not None]
+    if len(news) > MOST_AT_ONCE:
+        news = news[:MOST_AT_ONCE]
+        read = read[: read.index(news[-1]) + 1]
+    return _Page(near, read, news)
+
+
+def _ids(records: Iterable[RunRecord]) -> frozenset[str]:
+    return frozenset(record.dagster_run.run_id for record in records)
 
 
 def _of_run(instance: DagsterInstance, record: RunRecord) -> Happened:

@@ -12,10 +12,20 @@ from dagster import (
     TableRecord,
 )
 
+from moderate.flows.operations.runs import (
+    DATA_SERVICES,
+    SCHEDULED,
+    RunNumbers,
+)
 from moderate.inbox.migrate import MEND
 from moderate.inbox.model import WorkItem
 from moderate.settings import FLOW_NEEDS
-from moderate.watch.numbers import FlowNumbers, Numbers, PeerNumbers
+from moderate.watch.numbers import (
+    BROKER_FLOW,
+    FlowNumbers,
+    Numbers,
+    PeerNumbers,
+)
 from moderate.watch.peers import PEERS
 
 GROUP = "operations"
@@ -25,6 +35,8 @@ REASON_CHARS = 200
 NOTHING_DEAD = "nothing_dead"
 NOTHING_LATE = "nothing_late"
 NO_DEAD_LETTERS = "no_dead_letters"
+LAST_RUN_SUCCEEDED = "last_run_succeeded"
+NO_RUN_FAILED = "no_run_failed_in_a_day"
 SCHEMA_CURRENT = "schema_current"
 INBOX_READABLE = "inbox_readable"
 
@@ -41,7 +53,17 @@ def flow_key(flow: str) -> AssetKey:
 
 def asset_keys() -> Sequence[AssetKey]:
     """Return the keys of all assets of the group."""
-    return [*(flow_key(flow) for flow in FLOW_NEEDS), INBOX, PEERS_KEY]
+    return [*(flow_key(flow) for flow in flows()), INBOX, PEERS_KEY]
+
+
+def flows() -> Sequence[str]:
+    """Return the flows that have an asset: also the one that needs nothing."""
+    return [*FLOW_NEEDS, DATA_SERVICES]
+
+
+def flows_of(numbers: Numbers) -> Sequence[FlowNumbers]:
+    """Return the numbers of all flows that have an asset."""
+    return [*numbers.flows, FlowNumbers(DATA_SERVICES, has_items=False)]
 
 
 @dataclass(frozen=True)
@@ -69,37 +91,59 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class _Found:
+    """What a flow's checks judge."""
+
+    flow: FlowNumbers
+    runs: RunNumbers
+    oldest_due: timedelta
+
+
+@dataclass(frozen=True)
 class _FlowCheck:
     name: str
     description: str
-    judge: Callable[[FlowNumbers, timedelta], tuple[bool, str]]
+    judge: Callable[[_Found], tuple[bool, str]]
     severity: AssetCheckSeverity
 
 
-def _nothing_dead(flow: FlowNumbers, _limit: timedelta) -> tuple[bool, str]:
-    return flow.dead == 0, f"{flow.dead} items are dead"
+def _nothing_dead(found: _Found) -> tuple[bool, str]:
+    count = found.flow.dead
+    return count == 0, f"{count} items are dead"
 
 
-def _nothing_late(flow: FlowNumbers, limit: timedelta) -> tuple[bool, str]:
-    age = flow.oldest_due_seconds
+def _nothing_late(found: _Found) -> tuple[bool, str]:
+    age = found.flow.oldest_due_seconds
     said = f"the oldest item has been due for {age:.0f} s"
-    return age <= limit.total_seconds(), said
+    return age <= found.oldest_due.total_seconds(), said
 
 
-def _no_dead_letters(flow: FlowNumbers, _limit: timedelta) -> tuple[bool, str]:
-    if flow.dead_letters is None:
+def _no_dead_letters(found: _Found) -> tuple[bool, str]:
+    count = found.flow.dead_letters
+    if count is None:
         return True, "there is no dead-letter queue to look at"
-    count = flow.dead_letters
     return count == 0, f"{count} messages are in the dead-letter queue"
 
 
-FLOW_CHECKS = (
+def _last_run(found: _Found) -> tuple[bool, str]:
+    if not found.flow.is_on:
+        return True, "the flow is off"
+    failed = found.runs.last_failed.get(found.flow.flow, ())
+    return not failed, "; ".join(failed) or "no last run failed"
+
+
+def _no_run_failed(found: _Found) -> tuple[bool, str]:
+    count = found.runs.failed[found.flow.flow]
+    return count == 0, f"{count} runs failed within a day"
+
+
+ITEM_CHECKS = (
     _FlowCheck(
         NOTHING_DEAD,
         "No item has given up. To do otherwise: read the reason in the"
         " point's table or by `moderate inbox ls --state dead`; when the cause"
         " is mended, run `inbox_admin_job` with action `retry` (or `moderate"
-        " inbox retry ID`); what nobody needs any more, `drop`.",
+        " inbox retry ID --why …`); what nobody needs any more, `drop`.",
         _nothing_dead,
         AssetCheckSeverity.ERROR,
     ),
@@ -112,6 +156,8 @@ FLOW_CHECKS = (
         _nothing_late,
         AssetCheckSeverity.WARN,
     ),
+)
+BROKER_CHECKS = (
     _FlowCheck(
         NO_DEAD_LETTERS,
         "No message was put aside as not understood. To do otherwise: read"
@@ -121,12 +167,45 @@ FLOW_CHECKS = (
         AssetCheckSeverity.WARN,
     ),
 )
+SCHEDULED_CHECKS = (
+    _FlowCheck(
+        LAST_RUN_SUCCEEDED,
+        "The last run of each of the flow's jobs that ended has succeeded."
+        " To do otherwise: read why in the run, under *Runs*; see by `moderate"
+        " doctor` whether its peers answer; when the cause is mended, launch"
+        " the job (with `force` to bring all over again), or wait for its"
+        " schedule: what was done is not done again.",
+        _last_run,
+        AssetCheckSeverity.ERROR,
+    ),
+)
+SERVICE_CHECKS = (
+    _FlowCheck(
+        NO_RUN_FAILED,
+        "No run of a data service failed within a day. To do otherwise: read"
+        " why in the run, under *Runs*; it is most often in what the run was"
+        " given, so tell whoever launched it.",
+        _no_run_failed,
+        AssetCheckSeverity.WARN,
+    ),
+)
+
+
+def _checks_of(flow: str) -> Sequence[_FlowCheck]:
+    """Return a flow's checks: those that can fail."""
+    if flow == DATA_SERVICES:
+        return SERVICE_CHECKS
+    if flow in SCHEDULED:
+        return SCHEDULED_CHECKS
+    if flow == BROKER_FLOW:
+        return (*ITEM_CHECKS, *BROKER_CHECKS)
+    return ITEM_CHECKS
 
 
 def check_specs() -> Iterator[AssetCheckSpec]:
     """Return all checks, each with what to do if it fails."""
-    for flow in FLOW_NEEDS:
-        for check in FLOW_CHECKS:
+    for flow in flows():
+        for check in _checks_of(flow):
             yield AssetCheckSpec(
                 check.name,
                 asset=flow_key(flow),
@@ -159,7 +238,9 @@ def peer_check(peer: str) -> str:
     return f"{peer}_reachable"
 
 
-def verdicts(numbers: Numbers, oldest_due: timedelta) -> Iterator[Verdict]:
+def verdicts(
+    numbers: Numbers, runs: RunNumbers, oldest_due: timedelta
+) -> Iterator[Verdict]:
     """Judge the numbers; nothing is said of what could not be read."""
     yield Verdict(
         INBOX,
@@ -175,18 +256,17 @@ def verdicts(numbers: Numbers, oldest_due: timedelta) -> Iterator[Verdict]:
             f"the schema is at version {numbers.schema_found}, this release"
             f" needs {numbers.schema_wanted}",
         )
-    if not numbers.inbox_problem:
-        for flow in numbers.flows:
-            yield from _of_flow(flow, oldest_due)
+    for flow in flows_of(numbers):
+        if not (flow.has_items and numbers.inbox_problem):
+            yield from _of_flow(_Found(flow, runs, oldest_due))
     yield from _of_peers(numbers.peers)
 
 
-def _of_flow(flow: FlowNumbers, oldest_due: timedelta) -> Iterator[Verdict]:
-    for check in FLOW_CHECKS:
-        passed, said = check.judge(flow, oldest_due)
-        yield Verdict(
-            flow_key(flow.flow), check.name, passed, said, check.severity
-        )
+def _of_flow(found: _Found) -> Iterator[Verdict]:
+    flow = found.flow.flow
+    for check in _checks_of(flow):
+        passed, said = check.judge(found)
+        yield Verdict(flow_key(flow), check.name, passed, said, check.severity)
 
 
 def _of_peers(peers: Sequence[PeerNumbers]) -> Iterator[Verdict]:
@@ -234,13 +314,23 @@ def _decimal(value: float) -> MetadataValue:
     return MetadataValue.float(round(float(value), 3))
 
 
-def dead_point(dead: Sequence[WorkItem]) -> Metadata:
-    """Return the table of what is dead, if anything is."""
+def dead_point(dead: Sequence[WorkItem], count: int) -> Metadata:
+    """Return the table of what is dead, if anything is.
+
+    Args:
+        dead: What died last.
+        count: How much is dead in all.
+    """
     if not dead:
         return {}
-    return {
+    point: dict[str, MetadataValue] = {
         "dead items": MetadataValue.table([_dead_row(item) for item in dead])
     }
+    if (more := count - len(dead)) > 0:
+        point["more dead items"] = MetadataValue.text(
+            f"{more} more: `moderate inbox ls --state dead`"
+        )
+    return point
 
 
 def _dead_row(item: WorkItem) -> TableRecord:
@@ -252,6 +342,8 @@ def _dead_row(item: WorkItem) -> TableRecord:
             "key": item.key,
             "since": since.isoformat(timespec="seconds"),
             "reason": (item.last_error or "")[:REASON_CHARS],
+            "what to do": "mend the cause, then retry or drop it in"
+            f" inbox_admin_job, or `moderate inbox retry {item.id} --why …`",
         }
     )
 

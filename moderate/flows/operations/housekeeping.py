@@ -28,9 +28,6 @@ from dagster import (
     job,
     op,
 )
-from dagster._core.definitions.unresolved_asset_job_definition import (
-    UnresolvedAssetJobDefinition,
-)
 from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from sqlalchemy import delete, select
@@ -38,6 +35,7 @@ from sqlalchemy import delete, select
 from moderate.flows import tags
 from moderate.flows.operations.admin import FLOW
 from moderate.flows.operations.figures import asset_keys
+from moderate.flows.operations.runs import BY_HAND, SomeJob
 from moderate.inbox.admin import prune_batches, prune_done
 from moderate.inbox.store import Inbox
 from moderate.resources import InboxSource
@@ -47,9 +45,6 @@ NAME = "housekeeping_job"
 CRON = "17 * * * *"
 BUDGET = timedelta(minutes=5)
 """After which a housekeeping stops; the next one goes on."""
-
-BY_HAND = "__ASSET_JOB"
-"""What Dagster calls runs of assets that a person picked."""
 
 CHUNK = 500
 """Rows that one statement touches, so that none holds locks for long."""
@@ -61,7 +56,6 @@ OVER = (
 )
 
 InTime = Callable[[], bool]
-SomeJob = JobDefinition | UnresolvedAssetJobDefinition
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from dagster import (
     AssetCheckEvaluation,
     AssetCheckResult,
     AssetExecutionContext,
+    AssetKey,
     AssetObservation,
     AssetsDefinition,
     AssetSpec,
-    DagsterInstance,
     DefaultSensorStatus,
     ObserveResult,
     ResourceParam,
@@ -29,16 +29,23 @@ from dagster import (
 )
 from pydantic import BaseModel, Field, ValidationError
 
+from moderate.flows import tags
 from moderate.flows.operations import figures
+from moderate.flows.operations.admin import FLOW
 from moderate.flows.operations.figures import Metadata, Verdict
-from moderate.flows.operations.runs import count_runs
+from moderate.flows.operations.runs import (
+    DATA_SERVICES,
+    SCHEDULED,
+    OurJobs,
+    RunNumbers,
+    count_runs,
+)
 from moderate.inbox.admin import list_items
 from moderate.inbox.cursors import CursorMovedError
 from moderate.inbox.model import State, WorkItem
 from moderate.inbox.store import Inbox
 from moderate.resources import InboxSource, redactor
 from moderate.settings import (
-    FLOW_NEEDS,
     FlowState,
     PostgresSettings,
     Settings,
@@ -62,39 +69,49 @@ _INTERVAL = process_settings().operations.interval
 DESCRIPTION = (
     "How flow {flow} is. Plots: items that wait, are due, dispatched, running,"
     " done in the last hour and dead, the age of the oldest due one, attempts"
-    " per done item, and messages at the broker."
+    " per done item, and messages at the broker; runs queued, at work, and"
+    " failed within a day."
+)
+RUNS_DESCRIPTION = (
+    "How flow {flow} is. Plots: runs queued, at work, and failed within a day."
 )
 
 
 def _specs() -> Iterator[AssetSpec]:
-    for flow in FLOW_NEEDS:
-        yield AssetSpec(
-            figures.flow_key(flow),
-            description=DESCRIPTION.format(flow=flow),
-            group_name=figures.GROUP,
-        )
-    yield AssetSpec(
-        figures.INBOX,
-        description="The inbox's database, and how long a look takes.",
-        group_name=figures.GROUP,
+    for flow in figures.flows():
+        by_runs = flow == DATA_SERVICES or flow in SCHEDULED
+        told = RUNS_DESCRIPTION if by_runs else DESCRIPTION
+        yield _spec(figures.flow_key(flow), told.format(flow=flow))
+    yield _spec(
+        figures.INBOX, "The inbox's database, and how long a look takes."
     )
-    yield AssetSpec(
+    yield _spec(
         figures.PEERS_KEY,
-        description="Each peer: seconds that a probe took, and the share of"
-        " the last sixty probes that failed.",
+        "Each peer: seconds that a probe took, and the share of the last sixty"
+        " probes that failed.",
+    )
+
+
+def _spec(key: AssetKey, description: str) -> AssetSpec:
+    return AssetSpec(
+        key,
+        description=description,
         group_name=figures.GROUP,
+        tags={tags.ASSET_FLOW: FLOW},
     )
 
 
 def _observe(
     context: AssetExecutionContext,
     inbox: ResourceParam[InboxSource],
+    our_jobs: ResourceParam[OurJobs],
 ) -> Iterator[ObserveResult]:
     """Look now, and say what was found of each asset."""
     settings = process_settings()
     numbers = look(settings, inbox.kinds(settings))
-    verdicts = list(_verdicts(numbers, settings))
-    for key, point in _points(numbers, inbox, context.instance).items():
+    runs = count_runs(context.instance, our_jobs)
+    verdicts = list(_verdicts(numbers, runs, settings))
+    for key, point in _points(numbers, runs, inbox).items():
         yield ObserveResult(
             asset_key=list(key),
             metadata=point,
@@ -121,23 +138,26 @@ _define: Callable[..., AssetsDefinition] = multi_observable_source_asset(
 operations_assets = _define(_observe)
 
 
-def _verdicts(numbers: Numbers, settings: Settings) -> Iterator[Verdict]:
-    return figures.verdicts(numbers, settings.operations.oldest_due)
+def _verdicts(
+    numbers: Numbers, runs: RunNumbers, settings: Settings
+) -> Iterator[Verdict]:
+    return figures.verdicts(numbers, runs, settings.operations.oldest_due)
 
 
 def _points(
-    numbers: Numbers, inbox: InboxSource, instance: DagsterInstance
+    numbers: Numbers, runs: RunNumbers, inbox: InboxSource
 ) -> Mapping[tuple[str, ...], Metadata]:
     dead = _dead_items(numbers, inbox)
-    runs = count_runs(instance)
     points: dict[tuple[str, ...], Metadata] = {
         tuple(figures.flow_key(flow.flow).path): {
-            **figures.state_point(flow, numbers.inbox_problem),
+            **figures.state_point(
+                flow, numbers.inbox_problem if flow.has_items else ""
+            ),
             **({} if numbers.inbox_problem else figures.flow_point(flow)),
             **runs.point(flow.flow),
-            **figures.dead_point(dead.get(flow.flow, ())),
+            **figures.dead_point(dead.get(flow.flow, ()), flow.dead),
         }
-        for flow in numbers.flows
+        for flow in figures.flows_of(numbers)
     }
     points[tuple(figures.INBOX.path)] = figures.inbox_point(numbers)
     points[tuple(figures.PEERS_KEY.path)] = figures.peers_point(numbers.peers)
@@ -166,6 +186,7 @@ def _dead_of(store: Inbox, flow: str) -> Sequence[WorkItem]:
                 conn, kind=kind, state=State.DEAD, limit=figures.DEAD_SHOWN
             )
         ]
+    found.sort(key=lambda item: item.updated_at, reverse=True)
     return found[: figures.DEAD_SHOWN]
 
 
@@ -210,6 +231,7 @@ class Told(BaseModel):
 def operations_sensor(
     context: SensorEvaluationContext,
     inbox: ResourceParam[InboxSource],
+    our_jobs: ResourceParam[OurJobs],
 ) -> SensorResult | SkipReason:
     """Look, and tell Dagster what is new."""
     settings = process_settings()
@@ -217,10 +239,11 @@ def operations_sensor(
         return SkipReason(WITHOUT_INBOX.why_off())
     numbers = look(settings, inbox.kinds(settings))
     _keep(numbers, inbox)
+    runs = count_runs(context.instance, our_jobs)
     told, now = Told.read(context.cursor), time()
-    verdicts = list(_verdicts(numbers, settings))
+    verdicts = list(_verdicts(numbers, runs, settings))
     news = told.news(verdicts, now)
-    points = _points(numbers, inbox, context.instance)
+    points = _points(numbers, runs, inbox)
     return SensorResult(
         asset_events=[
             *(

@@ -1,22 +1,41 @@
 """How the runs of each flow are: what Dagster knows and the inbox does not."""
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from dagster import (
+    AssetKey,
+    AssetsDefinition,
     DagsterInstance,
     DagsterRun,
     DagsterRunStatus,
+    JobDefinition,
     MetadataValue,
+    RunRecord,
     RunsFilter,
+)
+from dagster._core.definitions.unresolved_asset_job_definition import (
+    UnresolvedAssetJobDefinition,
 )
 
 from moderate.flows import tags
-from moderate.flows.operations.figures import Metadata
+
+SomeJob = JobDefinition | UnresolvedAssetJobDefinition
+
+BY_HAND = "__ASSET_JOB"
+"""What Dagster calls runs of assets that a person picked."""
+
+DATA_SERVICES = "data_services"
+SCHEDULED = ("datasets", "postgres_ingestion", "datalake_ingestion")
+"""Flows whose work is no items but whole runs, again and again."""
 
 LOOK_LIMIT = 200
 """Runs that are read at the most, by each of the two questions."""
+
+BY_HAND_LIMIT = 50
+"""Runs by hand among which one that did a job's work is looked for."""
 
 A_DAY = timedelta(days=1)
 QUEUED = frozenset({DagsterRunStatus.QUEUED, DagsterRunStatus.NOT_STARTED})
@@ -27,17 +46,74 @@ AT_WORK = frozenset(
         DagsterRunStatus.CANCELING,
     }
 )
+JUDGED = (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE)
+"""How a run ends that says how its job is; a cancelled one says nothing."""
+
+
+@dataclass(frozen=True)
+class OurJobs:
+    """Which runs are ours: other code locations may share the instance.
+
+    Attributes:
+        flows: The flow of each of our jobs.
+        assets: What those of our jobs make that make assets.
+        asset_flows: The flow of each of our assets.
+    """
+
+    flows: Mapping[str, str]
+    assets: Mapping[str, frozenset[AssetKey]]
+    asset_flows: Mapping[AssetKey, str]
+
+    @classmethod
+    def of(
+        cls, jobs: Sequence[SomeJob], assets: Sequence[AssetsDefinition]
+    ) -> "OurJobs":
+        """Read the flows from the jobs' and the assets' tags."""
+        return cls(
+            flows={
+                job.name: (job.tags or {}).get(tags.FLOW, "") for job in jobs
+            },
+            assets={
+                job.name: frozenset(job.selection.resolve(assets))
+                for job in jobs
+                if isinstance(job, UnresolvedAssetJobDefinition)
+            },
+            asset_flows={
+                spec.key: spec.tags.get(tags.ASSET_FLOW, "")
+                for each in assets
+                for spec in each.specs
+            },
+        )
+
+    def flow_of(self, run: DagsterRun) -> str | None:
+        """Return the flow of a run; ``None``: it is not ours."""
+        if flow := run.tags.get(tags.FLOW):
+            return flow
+        if run.job_name != BY_HAND:
+            return self.flows.get(run.job_name)
+        picked = run.asset_selection or self.asset_flows
+        found = [self.asset_flows[k] for k in picked if k in self.asset_flows]
+        return found[0] if found else None
 
 
 @dataclass(frozen=True)
 class RunNumbers:
-    """Runs by flow: queued, at work, and failed within a day."""
+    """How the runs of each flow are.
+
+    Attributes:
+        queued: Runs that wait.
+        at_work: Runs that are at work.
+        failed: Runs that failed within a day.
+        last_failed: The last runs of a flow's jobs, those that failed, each
+            in a phrase.
+    """
 
     queued: Counter[str]
     at_work: Counter[str]
     failed: Counter[str]
+    last_failed: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
-    def point(self, flow: str) -> Metadata:
+    def point(self, flow: str) -> Mapping[str, MetadataValue]:
         """Return a flow's numbers, to be plotted."""
         return {
             "runs queued": MetadataValue.int(self.queued[flow]),
@@ -46,8 +122,8 @@ class RunNumbers:
         }
 
 
-def count_runs(instance: DagsterInstance) -> RunNumbers:
-    """Count runs in two bounded questions.
+def count_runs(instance: DagsterInstance, ours: OurJobs) -> RunNumbers:
+    """Count runs in bounded questions.
 
     Not by tag: that would read the tags of all runs that ever were.
     """
@@ -61,12 +137,47 @@ def count_runs(instance: DagsterInstance) -> RunNumbers:
         ),
         limit=LOOK_LIMIT,
     )
+    flow = ours.flow_of
     return RunNumbers(
-        queued=Counter(_flow(r) for r in open_runs if r.status in QUEUED),
-        at_work=Counter(_flow(r) for r in open_runs if r.status in AT_WORK),
-        failed=Counter(_flow(run) for run in failed),
+        queued=Counter(flow(r) or "" for r in open_runs if r.status in QUEUED),
+        at_work=Counter(
+            flow(r) or "" for r in open_runs if r.status in AT_WORK
+        ),
+        failed=Counter(flow(run) or "" for run in failed),
+        last_failed=_last_failed(instance, ours),
     )
 
 
-def _flow(run: DagsterRun) -> str:
-    return run.tags.get(tags.FLOW, "")
+def _last_failed(
+    instance: DagsterInstance, ours: OurJobs
+) -> Mapping[str, Sequence[str]]:
+    """Return by flow which jobs' last runs failed; one look for each job."""
+    by_hand = _ended(instance, BY_HAND, BY_HAND_LIMIT)
+    found: dict[str, list[str]] = {flow: [] for flow in SCHEDULED}
+    for job, flow in ours.flows.items():
+        if flow not in found:
+            continue
+        made = ours.assets.get(job)
+        runs = [*_ended(instance, job, 1), *_that_made(made, by_hand)]
+        last = max(runs, key=lambda each: each.storage_id, default=None)
+        if last and last.dagster_run.is_failure:
+            run_id = last.dagster_run.run_id[:8]
+            found[flow].append(f"the last run of {job} failed ({run_id})")
+    return found
+
+
+def _ended(
+    instance: DagsterInstance, job: str, limit: int
+) -> Sequence[RunRecord]:
+    return instance.get_run_records(
+        RunsFilter(job_name=job, statuses=list(JUDGED)), limit=limit
+    )
+
+
+def _that_made(
+    assets: frozenset[AssetKey] | None, runs: Sequence[RunRecord]
+) -> Iterator[RunRecord]:
+    """Return the runs that did all that a job does, picked by hand."""
+    for each in runs:
+        if assets and assets <= (each.dagster_run.asset_selection or set()):
+            yield each

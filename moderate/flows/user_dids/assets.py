@@ -7,6 +7,8 @@ from dagster import (
     asset,
 )
 
+from moderate.flows import tags
+from moderate.flows.user_dids.kinds import FLOW
 from moderate.resources import KeycloakResource
 
 USERS_COUNT = "keycloak_users_count"
@@ -17,6 +19,7 @@ USERS = "users"
 @asset(
     name=USERS_COUNT,
     group_name="users",
+    tags={tags.ASSET_FLOW: FLOW},
     description="How many users Keycloak's realm has. The sensor adds a point"
     " whenever it has read all users, once an hour at least.",
 )

@@ -16,6 +16,7 @@ from moderate.flows.platform_tasks.dids import USER_DID, Owners
 from moderate.flows.platform_tasks.errands import Gone, There
 from moderate.flows.platform_tasks.run import carry_out
 from moderate.flows.ticks import run_request
+from moderate.flows.user_dids.kinds import FLOW
 from moderate.flows.work import BatchConfig
 from moderate.inbox.model import Dispatch, Json, WorkItem
 from moderate.resources import InboxSource, PlatformApiResource
@@ -67,7 +68,7 @@ def user_dids_op(
 
 @job(
     executor_def=in_process_executor,
-    tags=tags.NO_RUN_RETRIES,
+    tags={tags.FLOW: FLOW, **tags.NO_RUN_RETRIES},
     description="New users of Keycloak get a DID at the platform.",
 )
 def propagate_new_user_to_trust_services_job() -> None:

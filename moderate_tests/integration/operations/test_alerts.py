@@ -1,10 +1,13 @@
 """Alerts are told once, together, not too often, and never lost."""
 
 from collections.abc import Iterator
+from uuid import uuid4
 
 import pytest
 from dagster import (
+    AssetKey,
     DagsterInstance,
+    DagsterRun,
     DagsterRunStatus,
     DefaultSensorStatus,
     SensorDefinition,
@@ -203,6 +206,66 @@ def test_failed_runs_are_told_once_with_their_reason(
     fail_runs(watched, 1)
     said(watched, alert_failed_runs_sensor)
     assert [told["count"] for told in hook.told] == [3, 1]
+
+
+def fail_foreign_runs(watched: Watched, count: int) -> None:
+    for _ in range(count):
+        watched.instance.add_run(
+            DagsterRun(
+                job_name="of_another_code_location",
+                run_id=str(uuid4()),
+                status=DagsterRunStatus.FAILURE,
+            )
+        )
+
+
+def test_failures_of_others_never_hide_ours(
+    watched: Watched,
+    hook: Hook,
+    alone: DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However many there are: each look goes on where the last one ended."""
+    monkeypatch.setattr("moderate.flows.operations.alerts.MOST_READ", 4)
+    watched = Watched(alone)
+    fail_foreign_runs(watched, 9)
+    fail_runs(watched, 1)
+    looks = [said(watched, alert_failed_runs_sensor) for _ in range(3)]
+    assert looks[0] == "told of 0 run(s); 4 other(s) are not ours"
+    assert looks[2] == "told of 1 run(s); 1 other(s) are not ours"
+    (told,) = hook.told
+    assert told["count"] == 1
+
+
+def test_runs_that_a_person_began_are_told_too(
+    watched: Watched, hook: Hook, alone: DagsterInstance
+) -> None:
+    """Jobs of the inbox without a batch, assets without a job."""
+    watched = Watched(alone)
+    for name in ("matrix_profile_job", "create_asset_object_proof_job"):
+        assert build_defs().resolve_job_def(name).run_tags[tags.FLOW]
+        alone.add_run(
+            DagsterRun(
+                job_name=name,
+                run_id=str(uuid4()),
+                status=DagsterRunStatus.FAILURE,
+            )
+        )
+    for picked in ("building_stock", "of_another_code_location"):
+        alone.add_run(
+            DagsterRun(
+                job_name="__ASSET_JOB",
+                run_id=str(uuid4()),
+                status=DagsterRunStatus.FAILURE,
+                asset_selection=frozenset([AssetKey(picked)]),
+            )
+        )
+    assert "3 run(s); 1 other" in said(watched, alert_failed_runs_sensor)
+    assert {group["of"] for group in hook.told[0]["groups"]} == {
+        "matrix_profile_job",
+        "create_asset_object_proof_job",
+        "__ASSET_JOB",
+    }
 
 
 def test_a_chat_gets_text_that_calls_nobody(

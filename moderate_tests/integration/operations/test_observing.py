@@ -1,10 +1,13 @@
 """The assets of group operations show what is so, and judge it."""
 
+from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from dagster import (
     AssetKey,
+    DagsterRun,
     DagsterRunStatus,
     SensorResult,
     SkipReason,
@@ -12,12 +15,13 @@ from dagster import (
 )
 from dagster._core.definitions.observe import observe
 
-from moderate.definitions import build_defs
-from moderate.flows.operations.figures import check_specs
+from moderate.definitions import all_kinds, build_defs
+from moderate.flows.operations.figures import check_specs, flows
 from moderate.flows.operations.observing import (
     operations_assets,
     operations_sensor,
 )
+from moderate.flows.operations.runs import DATA_SERVICES, SCHEDULED
 from moderate.local.ports import free_port
 from moderate_tests.integration.flows.platform import environment
 from moderate_tests.integration.operations.conftest import (
@@ -26,6 +30,7 @@ from moderate_tests.integration.operations.conftest import (
     Tick,
     Watched,
 )
+from moderate_tests.ports import CLOSED_PORT
 
 pytestmark = pytest.mark.services
 
@@ -91,8 +96,32 @@ def test_a_dead_item_is_shown_with_its_reason(watched: Watched) -> None:
     (row,) = found.points[MATRIX]["dead items"].records
     assert row.data["key"] == "7"
     assert row.data["reason"] == "the column is empty"
+    item = watched.rows("SELECT id FROM work_item WHERE state = 'dead'")[0]
+    assert f"moderate inbox retry {item['id']} " in row.data["what to do"]
+    assert "inbox_admin_job" in row.data["what to do"]
     assert found.checks[f"{MATRIX}:nothing_dead"] is False
     assert found.checks[f"{DIDS}:nothing_dead"] is True
+
+
+def test_dead_items_that_are_not_shown_are_counted(watched: Watched) -> None:
+    watched.record_dead(*(str(number) for number in range(12)))
+    point = tick(watched).points[MATRIX]
+    assert len(point["dead items"].records) == 10
+    assert point["more dead items"].startswith("2 more: ")
+
+
+def test_an_item_whose_run_waits_in_the_queue_is_late(
+    watched: Watched,
+) -> None:
+    watched.record(OTHER, "anna")
+    watched.sql(
+        "UPDATE work_item SET next_attempt_at = clock_timestamp()"
+        " - interval '901 s'"
+    )
+    assert watched.inbox.dispatch([OTHER]) == 1
+    found = tick(watched)
+    assert found.checks[f"{DIDS}:nothing_late"] is False
+    assert found.points[DIDS]["oldest due (seconds)"] > 900
 
 
 def test_the_broker_s_queues_are_counted_and_dead_letters_judged(
@@ -137,6 +166,114 @@ def test_each_flow_has_the_numbers_of_its_runs(watched: Watched) -> None:
     assert datasets["runs queued"] == 0
     assert points[DIDS]["runs at work"] == 0
     assert "pending" not in datasets, "its work is no items"
+
+
+POSTGRES = "operations/postgres_ingestion:last_run_succeeded"
+DATASETS = "operations/datasets:last_run_succeeded"
+SWITCHED_ON = {
+    "OPEN_METADATA_HOST": "127.0.0.1",
+    "OPEN_METADATA_PORT": str(CLOSED_PORT),
+    "OPEN_METADATA_TOKEN": "token",
+    "API_BASE_URL": f"http://127.0.0.1:{CLOSED_PORT}",
+    "API_USERNAME": "workflows",
+    "API_PASSWORD": "password",
+}
+
+
+@pytest.fixture
+def alone(watched: Watched) -> Iterator[Watched]:
+    """The watchers, in an instance in which nothing ran yet."""
+    with instance_for_test() as instance, environment(SWITCHED_ON):
+        yield Watched(instance)
+
+
+def ended(watched: Watched, job: str, *picked: str, well: bool = True) -> None:
+    """Let a run have ended, of assets that were picked by hand or of all."""
+    ends = DagsterRunStatus.SUCCESS if well else DagsterRunStatus.FAILURE
+    watched.instance.add_run(
+        DagsterRun(
+            job_name=job,
+            run_id=str(uuid4()),
+            status=ends,
+            asset_selection=frozenset(map(AssetKey, picked)) or None,
+        )
+    )
+
+
+def test_a_flow_without_items_is_judged_by_its_last_run(
+    alone: Watched,
+) -> None:
+    """It has nothing that could be dead or late."""
+    assert tick(alone).checks[POSTGRES] is True
+    ended(alone, "postgres_ingestion_job", well=False)
+    found = tick(alone)
+    assert found.checks[POSTGRES] is False
+    assert "postgres_ingestion_job failed" in str(found.result.skip_reason)
+    ended(alone, "postgres_ingestion_job")
+    assert tick(alone).checks[POSTGRES] is True
+
+
+def test_the_success_of_one_job_hides_no_failure_of_another(
+    alone: Watched,
+) -> None:
+    ended(alone, "building_stock_job", well=False)
+    ended(alone, "genome_project_datasets_job")
+    assert tick(alone).checks[DATASETS] is False
+    ended(alone, "__ASSET_JOB", "building_stock")
+    assert tick(alone).checks[DATASETS] is False, "that is half of the work"
+    ended(
+        alone,
+        "__ASSET_JOB",
+        "building_stock",
+        "platform_asset_building_stock",
+    )
+    assert tick(alone).checks[DATASETS] is True
+
+
+def test_a_flow_that_is_off_is_not_judged_by_what_it_was(
+    alone: Watched,
+) -> None:
+    ended(alone, "postgres_ingestion_job", well=False)
+    off = {name: "" for name in SWITCHED_ON if name.startswith("OPEN")}
+    with environment(off):
+        assert tick(alone).checks[POSTGRES] is True
+
+
+def test_a_data_service_that_failed_is_shown(alone: Watched) -> None:
+    name = "operations/data_services"
+    found = tick(alone)
+    assert found.checks[f"{name}:no_run_failed_in_a_day"] is True
+    ended(alone, "k_anonymity_job", well=False)
+    found = tick(alone)
+    assert found.checks[f"{name}:no_run_failed_in_a_day"] is False
+    assert found.points[name]["runs failed in a day"] == 1
+    assert found.points[name]["state"] == "on"
+
+
+def test_a_run_of_assets_picked_by_hand_is_their_flow_s(
+    alone: Watched,
+) -> None:
+    ended(alone, "__ASSET_JOB", "building_stock", well=False)
+    ended(alone, "__ASSET_JOB", "of_another_code_location", well=False)
+    found = tick(alone).points
+    failed = {
+        flow: point["runs failed in a day"]
+        for flow, point in found.items()
+        if "runs failed in a day" in point
+    }
+    assert failed.pop("operations/datasets") == 1
+    assert set(failed.values()) == {0}
+
+
+def test_flows_judged_by_runs_are_those_without_items(
+    watched: Watched,
+) -> None:
+    """Or a check could not fail, or no check would look."""
+    with_items = {kind.flow for kind in all_kinds(watched.settings)}
+    assert {*SCHEDULED, DATA_SERVICES}.isdisjoint(with_items)
+    assert {*SCHEDULED, DATA_SERVICES} | with_items == set(flows())
+    ours = build_defs().resources or {}
+    assert set(ours["our_jobs"].flows.values()) == {*flows(), "operations"}
 
 
 def test_a_flow_that_is_off_says_what_switches_it_on(

@@ -87,3 +87,21 @@ def test_a_tick_with_news_says_it_in_its_log_and_tags_its_runs(
     assert {each.tags["workflow_job_id"] for each in jobs} <= {"1", "2"}
     assert all(each.tags["moderate/item"].isdigit() for each in jobs)
     assert jobs
+
+
+def test_a_tick_that_only_asks_for_runs_says_so_too(
+    watched: Watched, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing was read: the item was tried before and is due again."""
+    publish(watched, message(1))
+    tick(watched)
+    watched.sql(
+        "UPDATE work_item SET state = 'pending', failures = 1,"
+        " batch_id = NULL, next_attempt_at = clock_timestamp();"
+        "DELETE FROM batch"
+    )
+    capsys.readouterr()
+    assert tick(watched).run_requests
+    logged = capsys.readouterr().err
+    assert "read 0, new 0, known 0, rejected 0" in logged
+    assert "dispatched 1, runs requested 1" in logged

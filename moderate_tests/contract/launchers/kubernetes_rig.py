@@ -13,13 +13,17 @@ from moderate.analyses.kubernetes_api import JOBS, Cluster, connect
 from moderate.analyses.kubernetes_spec import Options
 from moderate_tests.kubernetes.cluster import TestCluster
 
-EVIDENCE = "MODERATE_K8S_EVIDENCE"
-"""A folder that the real cluster's only node has at the same path."""
+EVIDENCE = Path(
+    os.environ.get("MODERATE_K8S_EVIDENCE", "/var/tmp/moderate-k8s-evidence")
+)
+"""A folder that the real cluster's only node has at the same path.
+
+Files in it are locked from here and from pods, so both need one kernel.
+"""
 
 NEEDS_CLUSTER = pytest.mark.skipif(
-    os.environ.get("MODERATE_K8S_E2E") != "1" or EVIDENCE not in os.environ,
-    reason=f"a real cluster is used where MODERATE_K8S_E2E=1 and {EVIDENCE}"
-    " is a folder that its node shares",
+    os.environ.get("MODERATE_K8S_E2E") != "1",
+    reason="a real cluster is used where MODERATE_K8S_E2E=1",
 )
 
 
@@ -68,13 +72,15 @@ def real_cluster_rig(_: Path) -> KubernetesRig:
 
     Names of Jobs are the same in each: the one before must be gone.
     """
-    evidence = Path(os.environ[EVIDENCE]) / uuid4().hex
-    evidence.mkdir()
+    evidence = EVIDENCE / uuid4().hex
+    evidence.mkdir(parents=True)
     evidence.chmod(0o777)
     path = str(evidence)
+    # By its type a node that has no such folder says so, and makes none.
+    host_path = {"path": path, "type": "Directory"}
     pod = {
         "securityContext": {"runAsUser": 65532},
-        "volumes": [{"name": "evidence", "hostPath": {"path": path}}],
+        "volumes": [{"name": "evidence", "hostPath": host_path}],
         "containers": [
             {"volumeMounts": [{"name": "evidence", "mountPath": path}]}
         ],

@@ -1,5 +1,6 @@
 """Dagster's storage keeps its connections, and survives their loss."""
 
+import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,8 @@ from dagster import DagsterInstance, RunsFilter, instance_for_test
 
 from moderate.dagster_storage import MAX_OVERFLOW
 from moderate.local.services.dagster import POOL_MAX_OVERFLOW
-from moderate.local.services.postgres import Postgres
+from moderate.local.services.postgres import MAX_CONNECTIONS, Postgres
+from moderate_tests.unit.deploy.files import ROOT
 
 pytestmark = pytest.mark.services
 
@@ -98,3 +100,17 @@ def test_a_process_opens_no_more_connections_than_it_may(
 
 def test_the_webserver_is_told_to_open_no_more_than_the_others() -> None:
     assert POOL_MAX_OVERFLOW == MAX_OVERFLOW
+
+
+def test_the_page_of_connections_counts_with_what_the_code_opens() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text()
+    section = page.split("## Postgres connections")[1]
+    rows = re.findall(
+        r"^\| (.*?) \|.*\| \(3\) (\d+) \|", section, re.MULTILINE
+    )
+
+    assert len(rows) == 5, "webserver, daemon, code server, worker, intake"
+    for process, most in rows:
+        assert int(most) == 3 * (1 + MAX_OVERFLOW), process
+    sums = [int(each) for each in re.findall(r"\*\*(\d+)\*\*", section)]
+    assert max(sums) < MAX_CONNECTIONS

@@ -56,20 +56,20 @@ ANONYMISATION: Mapping[str, Any] = {
         "file_key": "people.k4.csv",
     },
 }
+FLOW_PAGE = "/assets/operations/matrix_profile"
 PAGES: Mapping[str, str] = {
     "datasets.png": "/locations/{location}/asset-groups/datasets/lineage",
     "dataset.png": "/assets/platform_asset_building_stock?view=overview",
-    "checks.png": "/assets/operations/matrix_profile?view=checks",
+    "checks.png": f"{FLOW_PAGE}?view=checks&checkDetail=nothing_dead",
     "admin.png": "/locations/{location}/jobs/inbox_admin_job/playground",
 }
 """Pages of Dagster's UI, by the picture's name."""
 
-FLOW_PAGE = "/assets/operations/matrix_profile?view=overview"
-
+FAN_OUT = "ingestion.png"
 PAGES_OF_RUNS: Mapping[str, str] = {
     "run.png": "matrix_profile_job",
     "users.png": "propagate_new_user_to_trust_services_job",
-    "ingestion.png": "postgres_ingestion_job",
+    FAN_OUT: "postgres_ingestion_job",
     "anonymisation.png": "k_anonymity_job_s3",
 }
 """Pages of runs, by the picture's name: the run's job."""
@@ -237,7 +237,7 @@ def photograph_ui(stack: Stack) -> None:
         url = ui + path.format(location=location)
         photograph(url, name, width=1500, height=900)
     photograph(
-        ui + FLOW_PAGE,
+        f"{ui}{FLOW_PAGE}?view=overview",
         "operations.png",
         width=1500,
         height=1500,
@@ -245,7 +245,8 @@ def photograph_ui(stack: Stack) -> None:
     )
     for name, job in PAGES_OF_RUNS.items():
         url = f"{ui}/runs/{run_of_job(stack, job)}"
-        photograph(url, name, width=1500, height=900)
+        height = 1400 if name == FAN_OUT else 900
+        photograph(url, name, width=1500, height=height)
 
 
 SCENES: Mapping[str, Callable[[], None]] = {

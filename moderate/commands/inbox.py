@@ -15,7 +15,7 @@ from rich.table import Table
 
 from moderate.commands.text import plain
 from moderate.connections import inbox_address
-from moderate.inbox import admin, cursors
+from moderate.inbox import admin
 from moderate.inbox.database import Address
 from moderate.inbox.migrate import migrate as migrate_schema
 from moderate.inbox.model import State, WorkItem
@@ -24,12 +24,46 @@ from moderate.kinds import all_kinds
 from moderate.settings import Settings, load_settings
 
 ERROR_CHARS = 60
+IN_A_POD = "KUBERNETES_SERVICE_HOST"
+"""Set by Kubernetes in every container."""
+
+FORGET_WHY = "by hand"
 
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON instead of a table."
 )
+
+
+def _who(_: click.Context, __: click.Parameter, given: str | None) -> str:
+    """Return who acts: as told, or whose account this is."""
+    if given and given.strip():
+        return given.strip()
+    if IN_A_POD in os.environ:
+        # Its account is everybody's: a record of it would say nothing.
+        msg = "say who you are: give --who, or set MODERATE_WHO"
+        raise click.UsageError(msg)
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user that no file knows
+        return f"uid {os.getuid()}"
+
+
+def _why(_: click.Context, __: click.Parameter, given: str) -> str:
+    if not given.strip():
+        msg = "a reason is needed"
+        raise click.BadParameter(msg)
+    return given.strip()
+
+
+who_option = click.option(
+    "--who",
+    envvar="MODERATE_WHO",
+    callback=_who,
+    help="Your name; kept in the audit. By default MODERATE_WHO, or this"
+    " account's name; in a pod it has to be given.",
+)
 why_option = click.option(
-    "--why", default="by hand", help="The reason; kept with the item."
+    "--why", required=True, callback=_why, help="The reason; kept as well."
 )
 ids_argument = click.argument("item_ids", nargs=-1, required=True, type=int)
 
@@ -122,20 +156,23 @@ def show(item_id: int, as_json: bool) -> None:  # noqa: FBT001
 
 @inbox.command()
 @ids_argument
+@who_option
 @why_option
-def retry(item_ids: tuple[int, ...], why: str) -> None:
+def retry(item_ids: tuple[int, ...], who: str, why: str) -> None:
     """Try dead, cancelled or waiting items again, failures reset."""
     with _inbox().transaction() as conn, _said():
-        admin.retry_items(conn, item_ids, who=_who(), why=why)
+        admin.retry_items(conn, item_ids, who=who, why=why)
     click.echo(f"{len(item_ids)} item(s) are due again")
 
 
 @inbox.command()
 @ids_argument
+@who_option
 @why_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def drop(
     item_ids: tuple[int, ...],
+    who: str,
     why: str,
     yes: bool,  # noqa: FBT001
 ) -> None:
@@ -148,22 +185,63 @@ def drop(
         click.confirm(f"Drop {len(item_ids)} item(s) for good?", abort=True)
     store = _inbox()
     with store.transaction() as conn, _said():
-        admin.drop_items(conn, store.kinds, item_ids, who=_who(), why=why)
+        admin.drop_items(conn, store.kinds, item_ids, who=who, why=why)
     click.echo(f"{len(item_ids)} item(s) dropped")
 
 
 @inbox.command("forget-cursor")
 @click.argument("name")
+@who_option
+@click.option(
+    "--why",
+    default=FORGET_WHY,
+    callback=_why,
+    show_default=True,
+    help="The reason; kept in the audit.",
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def forget_cursor(name: str, yes: bool) -> None:  # noqa: FBT001
+def forget_cursor(
+    name: str,
+    who: str,
+    why: str,
+    yes: bool,  # noqa: FBT001
+) -> None:
     """Remove a cursor: its source is looked at again from the start."""
     if not yes:
         click.confirm(f"Forget cursor {name}?", abort=True)
     with _inbox().transaction() as conn:
-        if not cursors.forget_cursor(conn, name):
+        if not admin.forget_cursor(conn, name, who=who, why=why):
             msg = f"there is no cursor {name}"
             raise click.ClickException(msg)
     click.echo(f"cursor {name} is forgotten")
+
+
+@inbox.command()
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=100,
+    show_default=True,
+    help="Rows.",
+)
+@json_option
+def audit(limit: int, as_json: bool) -> None:  # noqa: FBT001
+    """List what people did by hand, the latest first: who, when and why."""
+    with _inbox().transaction() as conn:
+        found = admin.list_audit(conn, limit=limit)
+    if as_json:
+        _print_json([_dates(asdict(each)) for each in found])
+        return
+    table = Table("at", "who", "did", "to", "why")
+    for each in found:
+        to = (
+            f"item {each.item_id}" if each.item_id else f"cursor {each.cursor}"
+        )
+        at = each.at.strftime("%Y-%m-%d %H:%M:%S")
+        table.add_row(
+            at, plain(each.who), each.action, plain(to), plain(each.why)
+        )
+    Console().print(table)
 
 
 @contextmanager
@@ -173,13 +251,6 @@ def _said() -> Iterator[None]:
         yield
     except admin.WrongStateError as error:
         raise click.ClickException(str(error)) from None
-
-
-def _who() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user that no file knows
-        return f"uid {os.getuid()}"
 
 
 def _no_item(item_id: int) -> click.ClickException:

@@ -5,18 +5,32 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from moderate.errors import PermanentError
+from moderate.inbox import cursors
 from moderate.inbox.database import Conn, fetch, fetch_one, run
 from moderate.inbox.model import Kind, State, WorkItem
 from moderate.inbox.settling import store_end
 
 RETRY = "retry"
 DROP = "drop"
+FORGET = "forget"
 
 
 @dataclass(frozen=True)
 class Audit:
     """One thing that a person did to an item."""
 
+    action: str
+    who: str
+    why: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Deed:
+    """One thing that a person did, to an item or to a cursor."""
+
+    item_id: int | None
+    cursor: str | None
     action: str
     who: str
     why: str
@@ -71,6 +85,23 @@ def find_item(conn: Conn, kind: str, key: str) -> WorkItem | None:
 def audit_of(conn: Conn, item_id: int) -> Sequence[Audit]:
     """Return what people did to an item, in order."""
     return [Audit(**row) for row in fetch(conn, "audit_of", id=item_id)]
+
+
+def list_audit(conn: Conn, *, limit: int = 100) -> Sequence[Deed]:
+    """List what people did, the latest first."""
+    return [Deed(**row) for row in fetch(conn, "list_audit", limit=limit)]
+
+
+def forget_cursor(conn: Conn, name: str, *, who: str, why: str) -> bool:
+    """Remove a cursor, so that its reader starts again from the start.
+
+    Returns:
+        ``False`` if there was none.
+    """
+    if not cursors.forget_cursor(conn, name):
+        return False
+    run(conn, "audit_cursor", name=name, action=FORGET, who=who, why=why)
+    return True
 
 
 def count_items(conn: Conn) -> Sequence[Count]:

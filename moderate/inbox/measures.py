@@ -20,7 +20,8 @@ class KindMeasures:
         kind: Name of the kind.
         pending: Items that wait, for their time or for another item.
         due: Those of them whose time has come.
-        oldest_due_seconds: How long the first of them has been due.
+        oldest_due_seconds: How long the first item that is due, or waits for
+            its run, has been so.
         dispatched: Items that wait for their run.
         running: Items that a run works on.
         dead: Items that gave up and were neither retried nor dropped.

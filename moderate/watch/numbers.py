@@ -36,7 +36,8 @@ class FlowNumbers:
         has_items: Whether its work is items of the inbox.
         pending: Items that wait, for their time or for another item.
         due: Those of them whose time has come.
-        oldest_due_seconds: How long the first of them has been due.
+        oldest_due_seconds: How long the first item that is due, or waits for
+            its run, has been so.
         dispatched: Items that wait for their run.
         running: Items that a run works on.
         done_last_hour: Items that were done within the last hour.

@@ -36,7 +36,7 @@ ITEM_STATES: Mapping[str, Callable[[FlowNumbers], int]] = {
 }
 FLOW_GAUGES: Mapping[str, tuple[str, Callable[[FlowNumbers], float]]] = {
     "moderate_oldest_due_seconds": (
-        "How long the first item that is due has been due.",
+        "How long the first item that is due or waits for its run has been.",
         lambda flow: flow.oldest_due_seconds,
     ),
     "moderate_done_last_hour": (

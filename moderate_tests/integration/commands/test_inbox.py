@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 import pytest
 
+from moderate.commands.inbox import IN_A_POD
 from moderate.inbox.model import NewItem, State
 from moderate.inbox.store import Inbox
 from moderate_tests.integration.commands.conftest import (
@@ -20,6 +21,13 @@ pytestmark = pytest.mark.services
 
 KIND = "matrix_profile"
 PASSWORD = "canary-password"
+BECAUSE = ("--why", "a test")
+
+
+@pytest.fixture(autouse=True)
+def _not_in_a_pod(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(IN_A_POD, raising=False)
+    monkeypatch.delenv("MODERATE_WHO", raising=False)
 
 
 def an_item(key: str, **more: Any) -> NewItem:
@@ -160,7 +168,7 @@ def test_an_item_at_work_is_left_to_its_run(
     before = shown(moderate, 1)
     assert before["state"] == "dispatched"
     options = ("--yes",) if command == "drop" else ()
-    said = moderate("inbox", command, "1", *options)
+    said = moderate("inbox", command, "1", *BECAUSE, *options)
     assert said.code == 1
     assert said.err.startswith("Error: item 1 can't be ")
     assert "moderate inbox show 1" in said.err
@@ -171,7 +179,7 @@ def test_a_retry_of_several_is_all_or_nothing(
     moderate: Command, inbox: Inbox
 ) -> None:
     record(inbox, a_dead_item("7"), a_dead_item("8"))
-    said = moderate("inbox", "retry", "1", "2", "999")
+    said = moderate("inbox", "retry", "1", "2", "999", *BECAUSE)
     assert said.code == 1
     assert "item 999 can't be retried" in said.err
     assert "nothing was changed" in said.err
@@ -180,12 +188,12 @@ def test_a_retry_of_several_is_all_or_nothing(
 
 def test_a_drop_asks_first(moderate: Command, inbox: Inbox) -> None:
     record(inbox, an_item("7"))
-    said = moderate("inbox", "drop", "1", typed="n\n")
+    said = moderate("inbox", "drop", "1", *BECAUSE, typed="n\n")
     assert said.code == 1
     assert shown(moderate, 1)["state"] == "pending"
-    said = moderate("inbox", "drop", "1", typed="")
+    said = moderate("inbox", "drop", "1", *BECAUSE, typed="")
     assert said.code == 1, "nobody there to ask"
-    said = moderate("inbox", "drop", "1", typed="y\n")
+    said = moderate("inbox", "drop", "1", *BECAUSE, typed="y\n")
     assert said.code == 0
     assert shown(moderate, 1)["state"] == "cancelled"
 
@@ -194,13 +202,13 @@ def test_a_dropped_item_leaves_a_tombstone_and_its_word(
     moderate: Command, inbox: Inbox
 ) -> None:
     record(inbox, an_item("7"))
-    assert moderate("inbox", "drop", "1", "--yes").code == 0
+    assert moderate("inbox", "drop", "1", *BECAUSE, "--yes").code == 0
     assert [row["kind"] for row in listed(moderate)] == ["platform_job_result"]
     assert len(listed(moderate, "--dropped")) == 2
     facts = shown(moderate, 1)
     assert facts["payload"] == {}
     assert facts["key"] == "7"
-    assert moderate("inbox", "drop", "1", "--yes").code == 1
+    assert moderate("inbox", "drop", "1", *BECAUSE, "--yes").code == 1
     record(inbox, an_item("7"))
     assert shown(moderate, 1) == facts, "the same event is the same row"
     assert len(listed(moderate, "--dropped")) == 2
@@ -221,6 +229,57 @@ def test_a_cursor_is_forgotten_by_name(
     assert f"there is no cursor {name}" in said.err
 
 
+def test_a_forgotten_cursor_is_in_the_audit(
+    moderate: Command, inbox: Inbox
+) -> None:
+    """All is read again from the start: somebody will ask who wanted it."""
+    record(inbox, a_dead_item("7"))
+    moderate("inbox", "retry", "1", "--who", "Anna", "--why", "mended")
+    with inbox.transaction() as conn:
+        conn.execute("INSERT INTO cursor (name, value) VALUES ('x', '{}')")
+    said = moderate(
+        *("inbox", "forget-cursor", "x", "--yes"),
+        *("--who", "Ben", "--why", "users were missed"),
+    )
+    assert said.code == 0
+    told = json.loads(moderate("inbox", "audit", "--json").out)
+    deeds = [(d["cursor"], d["item_id"], d["action"], d["who"]) for d in told]
+    assert deeds == [
+        ("x", None, "forget", "Ben"),
+        (None, 1, "retry", "Anna"),
+    ]
+    table = moderate("inbox", "audit").out
+    assert "cursor x" in table
+    assert "users were missed" in table
+
+
+@pytest.mark.parametrize("command", ["retry", "drop"])
+@pytest.mark.parametrize("why", [(), ("--why", " ")])
+def test_nothing_is_done_without_a_reason(
+    moderate: Command, inbox: Inbox, command: str, why: Sequence[str]
+) -> None:
+    record(inbox, a_dead_item("7"))
+    said = moderate("inbox", command, "1", *why)
+    assert said.code == 2
+    assert "--why" in said.err
+    assert shown(moderate, 1)["audit"] == []
+
+
+def test_in_a_pod_a_person_has_to_be_named(
+    moderate: Command, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The account there is everybody's."""
+    record(inbox, a_dead_item("7"))
+    monkeypatch.setenv(IN_A_POD, "10.0.0.1")
+    said = moderate("inbox", "retry", "1", *BECAUSE)
+    assert said.code == 2
+    assert "MODERATE_WHO" in said.err
+    monkeypatch.setenv("MODERATE_WHO", "Anna")
+    assert moderate("inbox", "retry", "1", *BECAUSE).code == 0
+    (audit,) = shown(moderate, 1)["audit"]
+    assert audit["who"] == "Anna"
+
+
 def test_who_has_no_name_is_known_by_number(
     moderate: Command, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -232,7 +291,7 @@ def test_who_has_no_name_is_known_by_number(
         raise KeyError(message)
 
     monkeypatch.setattr(getpass, "getuser", unknown)
-    assert moderate("inbox", "retry", "1").code == 0
+    assert moderate("inbox", "retry", "1", *BECAUSE).code == 0
     (audit,) = shown(moderate, 1)["audit"]
     assert audit["who"].startswith("uid ")
 
@@ -269,7 +328,7 @@ def test_a_drop_of_several_is_all_or_nothing(
     moderate: Command, inbox: Inbox
 ) -> None:
     record(inbox, an_item("7"))
-    said = moderate("inbox", "drop", "1", "999", typed="y\n")
+    said = moderate("inbox", "drop", "1", "999", *BECAUSE, typed="y\n")
     assert said.code == 1
     assert "Drop 2 item(s) for good? [y/N]" in said.out
     assert "item 999 can't be dropped: it does not exist" in said.err
@@ -279,7 +338,14 @@ def test_a_drop_of_several_is_all_or_nothing(
 
 @pytest.mark.parametrize(
     "command",
-    ["ls", "show 1", "retry 1", "drop 1 --yes", "migrate"],
+    [
+        "ls",
+        "show 1",
+        "retry 1 --why x",
+        "drop 1 --why x --yes",
+        "audit",
+        "migrate",
+    ],
 )
 @pytest.mark.parametrize(
     ("variable", "value"),

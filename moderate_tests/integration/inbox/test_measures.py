@@ -35,6 +35,11 @@ SELECT 'job', 'past-' || n, 'done', moment,
                     - interval '1 s' * n AS moment) AS t
 """
 
+LONG_DUE = (
+    "UPDATE work_item SET next_attempt_at = clock_timestamp() -"
+    " '900 s'::interval"
+)
+
 
 CHANGES: tuple[LiteralString, ...] = (
     (
@@ -85,6 +90,19 @@ def test_items_count_where_they_are(inbox: Inbox) -> None:
     assert 90 <= found.oldest_due_seconds < 120
     assert (found.done_last_hour, found.attempts) == (1, 2)
     assert measured(inbox, PARCEL).pending == 1
+
+
+def test_an_item_whose_run_does_not_begin_grows_old(inbox: Inbox) -> None:
+    """Its run may wait in Dagster's queue for hours, and is due meanwhile."""
+    record(inbox, "1")
+    change(inbox.where, LONG_DUE)
+    assert inbox.dispatch([JOB]) == 1
+    found = measured(inbox)
+    assert (found.due, found.dispatched) == (0, 1)
+    assert 900 <= found.oldest_due_seconds < 990
+    (batch,) = inbox.unbound([JOB])
+    assert inbox.bind(batch.id, "run")
+    assert measured(inbox).oldest_due_seconds == 0, "a run works on it"
 
 
 @pytest.mark.parametrize(

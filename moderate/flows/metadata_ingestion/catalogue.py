@@ -15,17 +15,20 @@ from psycopg.conninfo import make_conninfo
 from psycopg.rows import DictRow, dict_row
 
 from moderate.errors import PermanentError, TemporaryError
-from moderate.flows.metadata_ingestion.plan import TABLE, Seen
+from moderate.flows.metadata_ingestion.names import is_nameless
+from moderate.flows.metadata_ingestion.plan import SCHEMA, TABLE, Seen
 from moderate.inbox.metadata_sources import Part
 from moderate.settings import PostgresSettings
 
 CONNECT_SECONDS = 5
 STATEMENT_MILLISECONDS = 60_000
-GONE = "3D000"
-"""The state of SQL that says: there is no such database."""
-
 MOST_NAMED = 20
-"""Tables that a note names."""
+"""Tables or schemas that a note names."""
+
+NAMELESS = (
+    "its name has a double quote, `>`, `::` or a control character, which"
+    " names in OpenMetadata can't"
+)
 
 
 class DatabaseGoneError(PermanentError):
@@ -60,9 +63,14 @@ class Catalogue:
         Raises:
             DatabaseGoneError: It does not exist.
         """
-        with self._connected(database) as conn:
-            rows = conn.execute(_query("parts")).fetchall()
-        return _seen(rows)
+        try:
+            with self._connected(database) as conn:
+                return _seen(conn.execute(_query("parts")).fetchall())
+        except TemporaryError as error:
+            # Not by the server's words: they are in its own language.
+            if database not in self.listed():
+                raise DatabaseGoneError(str(error)) from error
+            raise
 
     def _why_not(self, row: DictRow) -> str | None:
         name = row["name"]
@@ -73,8 +81,8 @@ class Catalogue:
                 return f"matches {pattern.pattern!r}"
         if row["is_template"]:
             return "is a template"
-        if '"' in name:
-            return "has a double quote, which names in OpenMetadata can't"
+        if is_nameless(name):
+            return NAMELESS
         if not row["may_connect"]:
             return "takes no connection of ours"
         return None
@@ -104,14 +112,7 @@ class Catalogue:
         except psycopg.Error as error:
             text = " ".join(str(error).split()) or type(error).__name__
             msg = f"database {database!r} can't be read: {text}"
-            if error.sqlstate == GONE or _says_gone(text, database):
-                raise DatabaseGoneError(msg) from error
             raise TemporaryError(msg) from error
-
-
-def _says_gone(text: str, database: str) -> bool:
-    # A refused connection has no state of SQL.
-    return f'database "{database}" does not exist' in text
 
 
 def _query(name: str) -> bytes:
@@ -123,8 +124,13 @@ def _seen(rows: Sequence[DictRow]) -> Seen:
     parts: dict[Part, str] = {}
     of_rows: dict[Part, str] = {}
     closed: list[str] = []
+    nameless: list[str] = []
     for row in rows:
         path = row["path"]
+        if path and is_nameless(path[0]):
+            if row["kind"] == SCHEMA:
+                nameless.append(path[0])
+            continue
         name = json.dumps(path, ensure_ascii=False) if path else ""
         part = Part(row["kind"], name)
         parts[part] = row["hash"]
@@ -134,13 +140,18 @@ def _seen(rows: Sequence[DictRow]) -> Seen:
             of_rows[part] = row["rows_hash"]
         else:
             closed.append(".".join(path))
-    return Seen(parts, of_rows, _of_closed(closed))
+    return Seen(
+        parts,
+        of_rows,
+        notes=_note("without a profile, for our role may not read", closed),
+        left_out=_note(f"left out, for {NAMELESS}", nameless),
+    )
 
 
-def _of_closed(closed: Sequence[str]) -> tuple[str, ...]:
-    if not closed:
+def _note(why: str, names: Sequence[str]) -> tuple[str, ...]:
+    if not names:
         return ()
-    named = ", ".join(sorted(closed)[:MOST_NAMED])
-    more = len(closed) - MOST_NAMED
+    named = ", ".join(sorted(names)[:MOST_NAMED])
+    more = len(names) - MOST_NAMED
     rest = f" and {more} more" if more > 0 else ""
-    return (f"without a profile, for our role may not read: {named}{rest}",)
+    return (f"{why}: {named}{rest}",)

@@ -35,6 +35,9 @@ LOG_LEVEL = "WARN"
 POWERS = 5
 """Of ten, by which a table may be larger than its sample."""
 
+VERIFYING = ("verify-ca", "verify-full")
+"""TLS modes in which the server's certificate is verified."""
+
 NEVER = "(?!)"
 """A regular expression that nothing matches."""
 
@@ -148,10 +151,7 @@ def _metadata_pipeline(task: Task) -> Any:
             markDeletedSchemas=False,
             markDeletedDatabases=False,
             overrideMetadata=False,
-            # The framework writes names into its query of policies as they
-            # are: with an apostrophe it fails.
-            includeTags=not any("'" in part.name for part in task.changed)
-            and "'" not in task.source.name,
+            includeTags=True,
             useFqnForFiltering=True,
             threads=1,
             **_narrowing(task),
@@ -266,6 +266,7 @@ def _postgres(database: str, place: PostgresPlace) -> Any:
         SslMode,
     )
 
+    mode = SslMode(place.sslmode)
     # What is not set is lost on the profiler's way, and then this would be
     # taken for the first of a hundred kinds of connections that fits.
     return PostgresConnection(
@@ -273,15 +274,20 @@ def _postgres(database: str, place: PostgresPlace) -> Any:
         scheme=PostgresScheme.postgresql_psycopg2,
         username=place.username,
         authType=BasicAuth(password=place.password.get_secret_value()),
-        hostPort=f"{place.host}:{place.port}",
+        hostPort=_host_port(place),
         database=database,
         ingestAllDatabases=False,
-        sslMode=SslMode(place.sslmode),
-        # A URL, which the framework makes of the rest, can't hold any name.
+        # Where it verifies it wants the authority itself, not libpq's file.
+        sslMode=None if place.sslmode in VERIFYING else mode,
         connectionArguments=ConnectionArguments(
-            root={"dbname": database, "sslmode": place.sslmode}
+            root={"dbname": database, "sslmode": mode.value}
         ),
     )
+
+
+def _host_port(place: PostgresPlace) -> str:
+    host = f"[{place.host}]" if ":" in place.host else place.host
+    return f"{host}:{place.port}"
 
 
 def _datalake(prefix: str, place: LakePlace) -> Any:

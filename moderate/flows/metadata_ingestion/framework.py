@@ -7,11 +7,11 @@ are changed for good where it offers no other way to watch or to bound it.
 # ruff: noqa: SLF001 - the framework offers no other way to bound it
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
-from urllib.parse import quote
 
-from moderate.flows.metadata_ingestion import sampling
+from moderate.flows.metadata_ingestion import postgres, sampling
 from moderate.flows.metadata_ingestion.account import Account
 from moderate.flows.metadata_ingestion.comments import Comments, entity
 from moderate.flows.metadata_ingestion.configs import (
@@ -25,8 +25,13 @@ from moderate.flows.metadata_ingestion.plan import (
     SCHEMA,
     TABLE,
     WHOLE,
+    path_of,
 )
-from moderate.flows.metadata_ingestion.task import Outcome, Task
+from moderate.flows.metadata_ingestion.task import (
+    Outcome,
+    PostgresPlace,
+    Task,
+)
 from moderate.inbox.metadata_sources import Part, Step
 
 PAGE = 1000
@@ -36,6 +41,9 @@ FIELDS = ("tableProfilerConfig", "columns", "customMetrics")
 """What a profile has to know of its table."""
 
 OUTERMOST_LAST = {TABLE: 0, PROCEDURE: 1, SCHEMA: 2, DATABASE: 3}
+
+MOST_NAMED = 20
+"""Entities that a note names."""
 
 
 def carry_out(task: Task, tell: Callable[[Part], None]) -> Outcome:
@@ -49,7 +57,8 @@ def carry_out(task: Task, tell: Callable[[Part], None]) -> Outcome:
     """
     account = Account(task)
     _watch(account, tell)
-    _spell_out_spaces()
+    if isinstance(task.place, PostgresPlace):
+        postgres.take_names_for_names(_schemas(task))
     with account.listening():
         try:
             if task.gone or task.vanished:
@@ -128,26 +137,59 @@ def _remove(client: Any, task: Task, part: Part) -> None:
 
 
 def _remove_unknown(task: Task, account: Account) -> None:
-    """Remove tables that were there before anything was remembered."""
+    """Remove what was there before anything was remembered, and say so."""
     client = _client(task)
     expected = set(account.expected)
-    for entity_id, fqn in list(_tables(client, fqn_of(task, WHOLE))):
-        if fqn not in expected:
-            client.delete(
-                entity=entity(TABLE), entity_id=entity_id, recursive=True
-            )
+    found = (*_tables(client, task), *_procedures(client, task))
+    unknown = [each for each in found if each.fqn not in expected]
+    for each in unknown:
+        client.delete(
+            entity=entity(each.kind), entity_id=each.id, recursive=True
+        )
+    if unknown:
+        account.noted(_of_unknown([each.fqn for each in unknown]))
 
 
-def _tables(client: Any, database: str) -> Iterator[tuple[str, str]]:
-    params = {"database": database, "limit": PAGE}
+def _of_unknown(fqns: list[str]) -> str:
+    more = len(fqns) - MOST_NAMED
+    rest = f" and {more} more" if more > 0 else ""
+    return (
+        f"{len(fqns)} that OpenMetadata had, and the source has not, are"
+        f" removed: {', '.join(sorted(fqns)[:MOST_NAMED])}{rest}"
+    )
+
+
+@dataclass(frozen=True)
+class _There:
+    kind: str
+    id: str
+    fqn: str
+
+
+def _tables(client: Any, task: Task) -> Iterator[_There]:
+    return _listed(client, TABLE, "/tables", {"database": fqn_of(task, WHOLE)})
+
+
+def _procedures(client: Any, task: Task) -> Iterator[_There]:
+    """Ask schema by schema: the server lists them in no other way."""
+    database = {"database": fqn_of(task, WHOLE)}
+    for schema in _listed(client, SCHEMA, "/databaseSchemas", database):
+        within = {"databaseSchema": schema.fqn}
+        yield from _listed(client, PROCEDURE, "/storedProcedures", within)
+
+
+def _listed(
+    client: Any, kind: str, path: str, within: Mapping[str, str]
+) -> Iterator[_There]:
+    params: dict[str, Any] = {**within, "limit": PAGE}
     while True:
-        page = client.client.get("/tables", params)
+        page = client.client.get(path, params)
         for each in page["data"]:
-            yield each["id"], each["fullyQualifiedName"]
+            yield _There(kind, each["id"], each["fullyQualifiedName"])
         after = page.get("paging", {}).get("after")
         if not after:
             return
-        params = {**params, "after": after}
+        params["after"] = after
 
 
 def _client(task: Task) -> Any:
@@ -216,11 +258,9 @@ def _listen(comments: Comments) -> None:
     OpenMetadata._execute_bulk_operation = heard
 
 
-def _spell_out_spaces() -> None:
-    """Let passwords have spaces: of ``+`` SQLAlchemy makes none again."""
-    from metadata.ingestion.connections import builders
-
-    builders.quote_plus = partial(quote, safe="")
+def _schemas(task: Task) -> frozenset[str]:
+    paths = map(path_of, task.changed)
+    return frozenset(path[0] for path in paths if path)
 
 
 def _is_absence(method: str, error: Exception) -> bool:

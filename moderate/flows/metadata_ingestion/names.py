@@ -15,6 +15,11 @@ SHORT_HASH = 8
 LONGEST_KEY = 40
 """Characters of a mapping key before its hash."""
 
+LONGEST_NAME = 256
+"""Characters of a service's name: the server takes no more."""
+
+_UNNAMEABLE = re.compile(r'[">\x00-\x1f\x85\u2028\u2029]|::')
+
 
 @dataclass(frozen=True)
 class Named:
@@ -31,6 +36,16 @@ class Named:
     notes: Sequence[str]
 
 
+def is_nameless(name: str) -> bool:
+    """Return whether OpenMetadata can hold no database or schema of a name.
+
+    Its server matches ``EntityName``, in which ``.`` is no line's end, and its
+    qualified names make a sign of the double quote. Of these the framework
+    writes some in another way, but not where a table names its schema.
+    """
+    return _UNNAMEABLE.search(name) is not None
+
+
 def mapping_key(name: str) -> str:
     """Return the key of a dynamic step: valid, short, always the same."""
     slug = re.sub("[^a-z0-9]+", "_", slugify(name))
@@ -45,8 +60,8 @@ def service_name(flow: Flow, base: str, name: str) -> str:
     """
     slug = slugify(f"{base}-{name}")
     if flow is Flow.POSTGRES:
-        return slug
-    return f"{slug}-{hashlib.sha256(name.encode()).hexdigest()}"
+        return slug[:LONGEST_NAME]
+    return _ended(slug, hashlib.sha256(name.encode()).hexdigest())
 
 
 def named(
@@ -74,17 +89,26 @@ def named(
         source = by_name.get(name)
         if source is None:
             taken = wanted in owner
-            service = f"{wanted}-{_digest(name)}" if taken else wanted
+            service = _ended(wanted, _digest(name)) if taken else wanted
             source = Source(flow, name, mapping_key(name), service)
             owner[service] = name
             new.append(source)
         sources.append(source)
         if source.service != wanted:
+            other = owner.get(wanted)
+            why = (
+                f"{wanted} is {other!r}"
+                if other
+                else "it keeps the name that it was given when it was found"
+            )
             notes.append(
-                f"{name!r} is {source.service} in OpenMetadata:"
-                f" {wanted} is {owner.get(wanted, 'another')!r}"
+                f"{name!r} is {source.service} in OpenMetadata: {why}"
             )
     return Named(sources, new, notes)
+
+
+def _ended(slug: str, end: str) -> str:
+    return f"{slug[: LONGEST_NAME - 1 - len(end)]}-{end}"
 
 
 def _digest(name: str) -> str:

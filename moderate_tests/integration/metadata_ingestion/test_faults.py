@@ -196,27 +196,6 @@ def test_a_role_without_rights_is_noted_and_the_rest_is_profiled(
         world.sql(name, f"DROP OWNED BY {role}; DROP ROLE {role}")
 
 
-def test_odd_names_arrive_or_fail_alone(world: World) -> None:
-    name = world.database(
-        "Ö dd.x 'y'?&#%",
-        """
-        CREATE SCHEMA "s p.a c€";
-        CREATE TABLE "s p.a c€"."ta.b le ü" (id int, "co l.ü""x" text);
-        CREATE TABLE "s p.a c€"."it's; DROP" (id int);
-        CREATE TABLE public.plain (id int);
-        INSERT INTO public.plain VALUES (1);
-        """,
-    )
-    world.database('a"b', "CREATE TABLE a (id int)")
-    run = world.ingest()
-    assert run.success, run.failures()
-    assert len(world.tables(world.service(name))) == 3
-    assert run.profile(name)["written"] == 3
-    # The framework has no name for it.
-    assert "has a double quote" in run.look()["notes"]
-    assert len(run.steps()) == 2
-
-
 def test_a_step_over_its_memory_fails_alone_and_says_so(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

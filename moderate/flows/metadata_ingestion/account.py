@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from moderate.clients.open_metadata import RENEWAL
 from moderate.flows.metadata_ingestion.fqns import fqn_of
 from moderate.flows.metadata_ingestion.task import Outcome, Task
 from moderate.inbox.metadata_sources import Part
@@ -22,7 +23,7 @@ MOST_LINES = 2000
 LONGEST_REASON = 500
 
 UNAUTHORIZED = 401
-REFUSED = "OpenMetadata refused OPEN_METADATA_TOKEN (401)"
+REFUSED = f"OpenMetadata refuses the token; {RENEWAL} (401)"
 SILENT = "the framework left it out without a word"
 BUFFER = "Entity Buffer"
 """What the framework's sink calls its bulk requests."""

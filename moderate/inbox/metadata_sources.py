@@ -58,12 +58,14 @@ class Source:
         name: As its server calls it.
         key: As Dagster calls it.
         service: As OpenMetadata calls it.
+        place: Where it was found, as a hash; empty if that is not known.
     """
 
     flow: Flow
     name: str
     key: str
     service: str
+    place: str = ""
 
 
 @dataclass(frozen=True)
@@ -110,9 +112,26 @@ class MetadataSources:
         with transaction(self._where) as conn:
             rows = fetch(conn, "known_metadata_sources", flow=flow)
         return [
-            Source(Flow(row["flow"]), row["name"], row["key"], row["service"])
+            Source(
+                Flow(row["flow"]),
+                row["name"],
+                row["key"],
+                row["service"],
+                row["place"],
+            )
             for row in rows
         ]
+
+    def move(self, flow: Flow, names: Iterable[str], place: str) -> None:
+        """Remember of sources that they are at a place now."""
+        with transaction(self._where) as conn:
+            run(
+                conn,
+                "move_metadata_sources",
+                flow=flow,
+                names=list(names),
+                place=place,
+            )
 
     def add(self, sources: Iterable[Source]) -> None:
         """Remember sources; those that are known keep their names."""
@@ -125,6 +144,7 @@ class MetadataSources:
                     name=each.name,
                     key=each.key,
                     service=each.service,
+                    place=each.place,
                 )
 
     def forget(self, source: Source) -> None:

@@ -2,10 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from moderate.errors import ModerateError
-from moderate.flows.metadata_ingestion.ingestion import NOTHING, Ingestion
+from moderate.flows.metadata_ingestion.ingestion import (
+    ELSEWHERE,
+    NOTHING,
+    Ingestion,
+)
 from moderate.flows.metadata_ingestion.names import named
 from moderate.inbox.metadata_sources import Flow, Memory, Source, Step
 
@@ -29,7 +33,11 @@ class Found:
 
 
 def find(
-    ingestion: Ingestion, only: Sequence[str] = (), *, force: bool = False
+    ingestion: Ingestion,
+    only: Sequence[str] = (),
+    *,
+    force: bool = False,
+    moved: bool = False,
 ) -> Found:
     """Look at all sources.
 
@@ -37,14 +45,17 @@ def find(
         ingestion: Of one flow.
         only: Names of sources; none: all of them.
         force: Let everything of them be made again.
+        moved: Take those that were found elsewhere for what is here now.
 
     Raises:
         ModerateError: The list of sources, OpenMetadata or the inbox's
             database can't be read.
     """
     listed = ingestion.eye.at.listed()
-    sources, notes = _sources(ingestion, listed)
+    known = _placed(ingestion, only, moved=moved)
+    sources, notes = _sources(ingestion, listed, known)
     if only:
+        notes = [*_unknown(only, sources, listed), *notes]
         sources = [source for source in sources if source.name in only]
     if force:
         ingestion.memory.redo(ingestion.flow, [each.name for each in sources])
@@ -70,8 +81,28 @@ def find(
     )
 
 
+def _placed(
+    ingestion: Ingestion, only: Sequence[str], *, moved: bool
+) -> Sequence[Source]:
+    """Return the known sources, with the places that they have from now on."""
+    flow, memory, eye = ingestion.flow, ingestion.memory, ingestion.eye
+    known = memory.sources(flow)
+    asked = set(only) or {source.name for source in known}
+    new = [
+        source.name
+        for source in known
+        if not source.place or (moved and source.name in asked)
+    ]
+    if not new:
+        return known
+    memory.move(flow, new, eye.where)
+    return memory.sources(flow)
+
+
 def _sources(
-    ingestion: Ingestion, listed: Mapping[str, str | None]
+    ingestion: Ingestion,
+    listed: Mapping[str, str | None],
+    known: Sequence[Source],
 ) -> tuple[Sequence[Source], Sequence[str]]:
     """Return what is looked at: what there is, and what was there."""
     flow, settings = ingestion.flow, ingestion.settings
@@ -80,18 +111,33 @@ def _sources(
         if flow is Flow.POSTGRES
         else settings.datalake_service
     )
-    known = ingestion.memory.sources(flow)
-    wanted = [name for name, why_not in listed.items() if why_not is None]
+    elsewhere = {s.name for s in known if not ingestion.eye.sees(s)}
+    why_nots = {**listed, **dict.fromkeys(sorted(elsewhere), ELSEWHERE)}
+    wanted = [name for name, why_not in why_nots.items() if why_not is None]
     got = named(flow, base, wanted, known)
-    ingestion.memory.add(got.new)
+    here = ingestion.eye.where
+    ingestion.memory.add(replace(each, place=here) for each in got.new)
     # One that is left out is not gone: what is there of it stays.
-    gone = [source for source in known if source.name not in listed]
+    gone = [source for source in known if source.name not in why_nots]
     left_out = [
         f"{name!r} is left out: {why_not}"
-        for name, why_not in listed.items()
+        for name, why_not in why_nots.items()
         if why_not is not None
     ]
     return [*got.sources, *gone], [*left_out, *got.notes]
+
+
+def _unknown(
+    only: Sequence[str],
+    sources: Sequence[Source],
+    listed: Mapping[str, str | None],
+) -> Sequence[str]:
+    known = {source.name for source in sources} | listed.keys()
+    return [
+        f"{name!r} was asked for, and there is none"
+        for name in dict.fromkeys(only)
+        if name not in known
+    ]
 
 
 def _verdict(

@@ -12,7 +12,7 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 
 from moderate.clients.open_metadata import OpenMetadata
-from moderate.errors import SettingsError
+from moderate.errors import PermanentError, SettingsError
 from moderate.flows.metadata_ingestion.catalogue import (
     Catalogue,
     DatabaseGoneError,
@@ -53,6 +53,12 @@ PACKAGE = "openmetadata-ingestion"
 FEW = 2_000
 """Changed parts of which a run is narrowed to them; the filter is one
 expression, which is tried on each table."""
+
+ELSEWHERE = (
+    "was found at another server or in another bucket than the settings name"
+    " now; if it has moved here for good, launch the job once with"
+    " `moved: true`"
+)
 
 NOTHING: Memory = {step: {} for step in Step}
 
@@ -131,11 +137,23 @@ class Eye:
         return seen if seen.exists else None
 
     def identity(self) -> Sequence[str]:
-        """Return what names the place, without its secrets."""
+        """Return what names the place, without its secrets.
+
+        What is not there is gone, but only if it is the place where it was.
+        """
         place = self.place
         if isinstance(place, PostgresPlace):
             return (place.host, str(place.port))
         return (place.endpoint_url, place.bucket)
+
+    @property
+    def where(self) -> str:
+        """A hash of the place."""
+        return digest(*self.identity())
+
+    def sees(self, source: Source) -> bool:
+        """Say whether a source is, or was, where this eye looks."""
+        return source.place in ("", self.where)
 
 
 @dataclass(frozen=True)
@@ -196,6 +214,9 @@ class Ingestion:
         Raises:
             ModerateError: It could not be begun, or not be remembered.
         """
+        if not self.eye.sees(source):
+            msg = f"{source.name!r} {ELSEWHERE}"
+            raise PermanentError(msg)
         began, clock = time.time(), time.monotonic()
         with self.memory.alone(source):
             seen = self.eye.look(source)

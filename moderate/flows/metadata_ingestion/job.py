@@ -70,6 +70,12 @@ class FindConfig(Config):
         default=False,
         description="Bring everything over again, also what is unchanged.",
     )
+    moved: bool = pydantic.Field(
+        default=False,
+        description="Take those that were found at another server or in"
+        " another bucket for what is here now: they go on, and what of them"
+        " is not here is removed from OpenMetadata.",
+    )
     only: list[str] = pydantic.Field(
         default=[],
         description="Databases or prefixes to look at; by default all.",
@@ -278,7 +284,12 @@ def _lake(
 
 def _find(config: FindConfig, session: Session) -> Iterator[Looked]:
     begun = time.monotonic()
-    found = find(session.ingestion, config.only, force=config.force)
+    found = find(
+        session.ingestion,
+        config.only,
+        force=config.force,
+        moved=config.moved,
+    )
     seconds = time.monotonic() - begun
     metadata = reports.of_find(
         found.changed, found.unchanged, found.notes, seconds

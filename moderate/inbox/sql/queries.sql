@@ -703,16 +703,22 @@ SELECT pg_try_advisory_lock(
 
 -- name: known_metadata_sources
 -- The databases or prefixes that were ever found.
-SELECT flow, name, key, service FROM metadata_source
+SELECT flow, name, key, service, place FROM metadata_source
  WHERE flow = %(flow)s
  ORDER BY name;
 
 
 -- name: add_metadata_source
 -- Remember a database or prefix, with the names that it keeps.
-INSERT INTO metadata_source (flow, name, key, service)
-VALUES (%(flow)s, %(name)s, %(key)s, %(service)s)
+INSERT INTO metadata_source (flow, name, key, service, place)
+VALUES (%(flow)s, %(name)s, %(key)s, %(service)s, %(place)s)
 ON CONFLICT DO NOTHING;
+
+
+-- name: move_metadata_sources
+-- Databases or prefixes that are at a place from now on.
+UPDATE metadata_source SET place = %(place)s
+ WHERE flow = %(flow)s AND name = ANY(%(names)s);
 
 
 -- name: forget_metadata_source

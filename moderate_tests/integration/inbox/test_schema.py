@@ -86,6 +86,7 @@ PARAMETER_TYPES = {
     "outcome": "jsonb",
     "parts": "text[]",
     "path": "text",
+    "place": "text",
     "peer": "text",
     "pid": "integer",
     "priority": "integer",

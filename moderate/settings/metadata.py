@@ -46,13 +46,13 @@ class MetadataSettings(Group):
         "platform-postgres",
         alias="METADATA_POSTGRES_SERVICE",
         description="how the names of databases' services in OpenMetadata "
-        "begin",
+        "begin; one that was found already keeps its name",
     )
     datalake_service: Name = Field(
         "platform-datalake",
         alias="METADATA_DATALAKE_SERVICE",
         description="how the names of prefixes' services in OpenMetadata "
-        "begin",
+        "begin; one that was found already keeps its name",
     )
     postgres_schedule: Name = Field(
         "0 0 * * *",

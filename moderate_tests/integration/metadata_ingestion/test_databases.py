@@ -36,6 +36,27 @@ def test_a_database_arrives_with_its_profiles_and_then_is_unchanged(
     assert SHOP_TABLES == 3
 
 
+def test_two_databases_whose_names_come_to_the_same_both_arrive(
+    world: World,
+) -> None:
+    alike = [
+        world.database(name, f"CREATE TABLE {table} (id int)")
+        for name, table in (("my_db", "one"), ("my-db", "two"))
+    ]
+    run = world.ingest()
+    assert run.success, run.failures()
+    services = [world.service(name) for name in alike]
+    assert len(set(services)) == len(alike)
+    for name, service, table in zip(
+        alike, services, ("one", "two"), strict=True
+    ):
+        assert world.databases(service) == {f"{service}.{name}"}
+        assert world.tables(service) == {f"{service}.{name}.public.{table}"}
+        assert run.profile(name)["written"] == 1
+    assert max(services, key=len) in run.look()["notes"]
+    assert world.ingest().steps() == []
+
+
 def test_rows_are_told_as_they_are_and_not_as_they_were_estimated(
     world: World,
 ) -> None:

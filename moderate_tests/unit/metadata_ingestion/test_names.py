@@ -67,6 +67,15 @@ def test_a_known_source_keeps_its_name_when_one_alike_comes() -> None:
     assert [source.name for source in got.new] == ["my-db"]
 
 
+def test_a_known_source_keeps_its_name_when_the_setting_changes() -> None:
+    known = [Source(Flow.POSTGRES, "shop", "key", "old-shop")]
+    got = named(Flow.POSTGRES, "new", ["shop", "other"], known)
+    services = {source.name: source.service for source in got.sources}
+    assert services == {"shop": "old-shop", "other": "new-other"}
+    (note,) = got.notes
+    assert "keeps the name" in note
+
+
 def test_a_name_that_is_gone_is_not_given_to_another() -> None:
     known = [Source(Flow.POSTGRES, "my_db", "key", "p-my-db")]
     got = named(Flow.POSTGRES, "p", ["my-db"], known)

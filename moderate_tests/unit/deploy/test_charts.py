@@ -20,6 +20,7 @@ from moderate_tests.unit.deploy.files import (
     ROOT,
     SECRET_WORDS,
     VALUES,
+    documents,
     leaves,
     load,
     settings_of,
@@ -327,3 +328,47 @@ def test_the_documented_lifecycle_is_for_compute_logs_alone() -> None:
 def test_the_webserver_opens_as_few_connections_as_the_page_says() -> None:
     """By itself it would be 63: three pools of one and twenty."""
     assert DAGSTER["dagsterWebserver"]["dbPoolMaxOverflow"] == MAX_OVERFLOW
+
+
+PAGE = (ROOT / "docs" / "kubernetes.md").read_text()
+
+
+def test_the_pages_commands_install_the_versions_of_the_tasks() -> None:
+    versions = load(ROOT / "Taskfile.yml")["vars"]
+    wanted = {
+        "dagster/dagster": versions["DAGSTER_CHART_VERSION"],
+        "open-metadata/openmetadata": versions["OPEN_METADATA_CHART_VERSION"],
+    }
+    commands = re.findall(
+        r"helm upgrade --install \S+ (\S+) .*?--version (\S+) ",
+        PAGE.replace("\\\n", ""),
+    )
+
+    assert dict(commands) == wanted
+
+
+def test_open_metadata_is_installed_where_its_secrets_and_clients_are() -> (
+    None
+):
+    host = settings_of("production")["OPEN_METADATA_HOST"]
+    release, namespace, _ = host.split(".")
+    secrets = {
+        each["metadata"]["name"]: each["metadata"]["namespace"]
+        for each in documents(VALUES / "manifests" / "secret-examples.yaml")
+    }
+    values = values_of("openmetadata", "production")["openmetadata"]["config"]
+    own = {
+        values["fernetkey"]["secretRef"],
+        values["database"]["auth"]["password"]["secretRef"],
+        "openmetadata-jwt-keys",
+    }
+    flat = " ".join(PAGE.replace("\\\n", "").split())
+
+    assert {secrets[name] for name in own} == {namespace}
+    assert f"kubectl create namespace {namespace} " in flat
+    assert (
+        f"--install {release} open-metadata/openmetadata"
+        f" --namespace {namespace} "
+    ) in flat
+    for name, where in secrets.items():
+        assert f"kubectl -n {where} create secret generic {name} " in flat

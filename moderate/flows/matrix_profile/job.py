@@ -242,7 +242,7 @@ def _tale(after: Ended | Retry, reason: str) -> str:
     return (
         f"{reason} (dead: look at it with `moderate inbox show"
         f" {after.item.id}`, try again with `moderate inbox retry"
-        f" {after.item.id}`)"
+        f" {after.item.id} --why …`)"
     )
 
 

@@ -17,7 +17,7 @@ LONGEST_CELL = 300
 
 HINT = (
     "`moderate inbox show ITEM` shows all that is known of one,"
-    " `moderate inbox retry ITEM` tries a dead one again."
+    " `moderate inbox retry ITEM --why …` tries a dead one again."
 )
 
 

@@ -1,6 +1,6 @@
 """One run per message: bound once, tried again, told how it ended."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -17,6 +17,7 @@ from moderate_tests.integration.flows.platform import (
     environment,
 )
 from moderate_tests.integration.flows.waiting import meanwhile, wait_until
+from moderate_tests.integration.operations.conftest import output_of
 from moderate_tests.ports import CLOSED_PORT
 
 pytestmark = [
@@ -35,6 +36,13 @@ def failure_of(run: ExecuteInProcessResult) -> str:
     error = failed.step_failure_data.error
     assert error
     return str(error.message)
+
+
+def failure_figures(run: ExecuteInProcessResult) -> dict[str, Any]:
+    (failed,) = [e for e in run.all_events if e.is_step_failure]
+    told = failed.step_failure_data.user_failure_data
+    assert told
+    return {name: each.value for name, each in told.metadata.items()}
 
 
 def stored(s3: S3, key: str) -> bytes:
@@ -115,6 +123,24 @@ def test_a_temporary_failure_is_tried_again_after_a_backoff(
     assert not service.attempts(item)
 
 
+def test_a_run_shows_what_became_of_its_item(service: Service) -> None:
+    job = service.post_job("later-once")
+    (run,) = service.tick_and_carry_out()
+    item = service.item()
+    shown = failure_figures(run)
+    assert (shown["item"], shown["platform job"]) == (item.id, str(job.id))
+    assert shown["failures"] == 1
+    assert "the data could not be reached" in shown["reason"]
+    told = datetime.fromisoformat(shown["next attempt"])
+    assert abs(told - item.next_attempt_at) < timedelta(seconds=60)
+    service.let_waiting_be_due()
+    (run,) = service.tick_and_carry_out()
+    shown = {name: each.value for name, each in output_of(run).items()}
+    assert (shown["item"], shown["platform job"]) == (item.id, str(job.id))
+    assert shown["failures"] == 1
+    assert shown["report"].startswith("s3://")
+
+
 @pytest.mark.usefixtures("two_failures")
 def test_failures_used_up_are_dead_and_the_platform_is_told(
     service: Service, s3: S3
@@ -125,7 +151,10 @@ def test_failures_used_up_are_dead_and_the_platform_is_told(
     (run,) = service.tick_and_carry_out()
     item = service.item()
     assert (item.state, item.failures) == (State.DEAD, 2)
-    assert f"moderate inbox retry {item.id}" in failure_of(run)
+    assert f"moderate inbox retry {item.id} --why" in failure_of(run)
+    shown = failure_figures(run)
+    assert shown["failures"] == 2
+    assert "dead" in shown["next attempt"]
     (told,) = service.patches(job)
     assert told["error"] == (
         "The analysis could not reach something that it needs:"

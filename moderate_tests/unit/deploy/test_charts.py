@@ -268,6 +268,24 @@ def test_the_waiting_containers_image_is_named_once() -> None:
     assert image["registry"] not in image["repository"]
 
 
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_the_log_manager_has_its_login_and_region_everywhere(
+    name: str,
+) -> None:
+    """Its own `region` reaches no call to S3, and the chart writes it as text.
+
+    Only these are written so that a variable may be named.
+    """
+    config = DAGSTER["computeLogManager"]["config"]["s3ComputeLogManager"]
+    variables = {each["name"] for each in CONTAINERS[name]["env"]}
+    named = {key for key, value in config.items() if isinstance(value, dict)}
+
+    assert named == {"bucket", "endpointUrl"}
+    assert variables >= {
+        *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION")
+    }
+
+
 def test_what_an_op_hands_on_is_kept_where_runs_can_write() -> None:
     """Dagster keeps it in its home unless a flow says otherwise."""
     kept = LocalArtifactStorage(DAGSTER_HOME).storage_dir

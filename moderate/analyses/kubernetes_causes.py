@@ -20,6 +20,7 @@ from moderate.analyses.kubernetes_objects import (
     is_lost,
     newest,
     time_of,
+    time_of_event,
     verdict_of,
 )
 from moderate.analyses.outcomes import (
@@ -147,7 +148,7 @@ def why_pending(pod: Json, events: Callable[[], Sequence[Json]]) -> Stuck:
     if placed:
         said = f"{placed.get('reason')}: {placed.get('message', '')}"
         return Stuck(_NO_ROOM, Patience.PENDING, said)
-    mount = _last(events(), "FailedMount")
+    mount = _failed_mount(events())
     if mount:
         outcome = Outcome(
             Reason.BAD_CONFIGURATION, detail="a volume of it can't be mounted"
@@ -162,6 +163,25 @@ def _false_condition(pod: Json, kind: str) -> Json | None:
         (c for c in found if c["type"] == kind and c["status"] == "False"),
         None,
     )
+
+
+_PAST_MOUNTING = frozenset(
+    {"FailedCreatePodSandBox", "Pulling", "Pulled", "Created", "Started"}
+)
+"""What a kubelet comes to only when all volumes are mounted."""
+
+
+def _failed_mount(events: Sequence[Json]) -> str:
+    """Return why a volume can't be mounted, unless it was since."""
+    failed = [e for e in events if e["reason"] == "FailedMount"]
+    if not failed:
+        return ""
+    since = time_of_event(failed[-1])
+    is_past = any(
+        e["reason"] in _PAST_MOUNTING and time_of_event(e) >= since
+        for e in events
+    )
+    return "" if is_past else _last(failed, "FailedMount")
 
 
 def _last(events: Sequence[Json], *reasons: str) -> str:

@@ -119,6 +119,11 @@ def time_of(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text)
 
 
+def time_of_event(event: Json) -> str:
+    """Return when an event was seen last, as the API writes it."""
+    return str(event.get("lastTimestamp") or event.get("eventTime") or "")
+
+
 def newest(pods: Sequence[Json]) -> Json | None:
     """Return the pod that was made last."""
     return max(

@@ -20,6 +20,7 @@ BEGUN = "2026-01-01T00:00:00Z"
 ENDED = "2026-01-01T00:01:00Z"
 NOW = datetime(2026, 1, 1, 0, 10, tzinfo=UTC)
 SINCE = datetime(2026, 1, 1, tzinfo=UTC)
+SINCE_30 = (SINCE + timedelta(seconds=30)).isoformat()
 FULL = "0/3 nodes are available: 3 Insufficient memory."
 
 
@@ -325,6 +326,32 @@ def test_a_secret_that_can_not_be_mounted_is_told_by_events_alone() -> None:
     assert stuck
     assert stuck.outcome.reason is Reason.BAD_CONFIGURATION
     assert (stuck.patience, stuck.said) == (Patience.START, said)
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds", "what"),
+    [
+        ("Pulling", 5, NO_ROOM),
+        ("FailedCreatePodSandBox", 0, NO_ROOM),
+        ("Scheduled", 5, SET_UP),
+        ("Pulled", -5, SET_UP),
+    ],
+)
+def test_a_mount_that_has_succeeded_since_keeps_nothing_from_beginning(
+    said: str, seconds: int, what: tuple[Reason, Patience]
+) -> None:
+    """Events stay for an hour: a large image may be pulled meanwhile."""
+    at = (SINCE + timedelta(seconds=30 + seconds)).isoformat()
+    events = [
+        {**event("FailedMount", "timed out"), "lastTimestamp": SINCE_30},
+        {**event(said, ""), "lastTimestamp": at},
+    ]
+    waiting = {"waiting": {"reason": "ContainerCreating"}}
+
+    stuck = read(job_of(), pod_of("Pending", waiting), events=events).stuck
+
+    assert stuck
+    assert (stuck.outcome.reason, stuck.patience) == what
 
 
 def test_what_finds_no_room_may_wait_for_long() -> None:

@@ -10,8 +10,10 @@ An attempt is ended so that its log stays: the kubelet is told that the pod's
 time is up, and the pod remains. Why we ended one is written on its Job first,
 so every worker gives the same reason.
 
-    kubernetes_api      the edge: calls, errors, streams
+    kubernetes_api      the edge: calls and streams
+    kubernetes_errors   what answers mean that are none
     kubernetes_spec     what is asked for: Job, Secret, labels
+    kubernetes_security what a configuration may add to it
     kubernetes_objects  what Jobs and pods say of themselves
     kubernetes_outcome  how an attempt stands, read from that
     kubernetes_causes   why it does not begin, and why it failed
@@ -30,12 +32,10 @@ from moderate.analyses.kubernetes_api import (
     JOBS,
     SECRETS,
     Cluster,
-    ConflictError,
-    ExistsError,
     Json,
-    UnreachableError,
 )
 from moderate.analyses.kubernetes_ending import Ending, as_read
+from moderate.analyses.kubernetes_errors import ConflictError, ExistsError
 from moderate.analyses.kubernetes_log import Sink
 from moderate.analyses.kubernetes_objects import Facts
 from moderate.analyses.kubernetes_outcome import standing
@@ -53,6 +53,7 @@ from moderate.analyses.launcher import (
     Running,
     Status,
     SupersededError,
+    UnreachableError,
 )
 from moderate.analyses.outcomes import Outcome, Reason
 from moderate.errors import PermanentError, TemporaryError
@@ -267,11 +268,16 @@ class KubernetesLauncher:
         secret = spec_of.render_secret(spec, self._options, job)
         if not secret["stringData"]:
             return
-        try:
-            self._cluster.create(SECRETS, secret)
-        except ExistsError:
-            # An earlier try's, whose link may be old.
-            self._cluster.patch(SECRETS, spec.attempt.name, secret)
+        name = spec.attempt.name
+        for _ in range(TRIES):
+            with suppress(ExistsError):
+                self._cluster.create(SECRETS, secret)
+                return
+            # An earlier try's, whose link may be old; or that of a Job that
+            # is gone, which the cluster is just removing.
+            if self._cluster.patch(SECRETS, name, secret) is not None:
+                return
+        raise TemporaryError(f"{name}: its Secret is removed again and again")
 
     def _set_going(self, job: Json) -> bool:
         """Start a Job unless somebody changed or removed it meanwhile."""

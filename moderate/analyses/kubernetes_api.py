@@ -6,19 +6,27 @@ an answer is lost in between. Every call has a time limit, and what fails is
 said in the three kinds of ``moderate.errors``.
 """
 
-import json
-import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from moderate.errors import PermanentError, TemporaryError
+from moderate.analyses.kubernetes_errors import (
+    GoneError,
+    NotFoundError,
+    explained,
+    taken_apart,
+)
+from moderate.analyses.launcher import UnreachableError
+from moderate.errors import TemporaryError
 
 if TYPE_CHECKING:
-    from kubernetes.client import ApiClient, ApiException
+    from kubernetes.client import ApiClient
 
 Json = dict[str, Any]
 Value = str | int | bool
@@ -42,27 +50,29 @@ PAGE = 500
 MOST_PAGES = 200
 """Of one list; one that goes on and on comes to no end."""
 
-MAX_MESSAGE_CHARS = 500
 BACKGROUND: Json = {"propagationPolicy": "Background"}
 """What deletes a Job's pods too: without a policy they are orphaned."""
 
-_LOG = logging.getLogger(__name__)
 
+class ServerClock:
+    """The API server's clock, by the dates of its answers.
 
-class UnreachableError(TemporaryError):
-    """The API server could not be reached, or could not answer now."""
+    Times in objects are the server's; a worker's clock may be minutes off.
+    """
 
+    def __init__(self) -> None:
+        self._ahead = timedelta()
 
-class ConflictError(TemporaryError):
-    """The object was changed by another since it was read."""
+    def hear(self, date: str | None) -> None:
+        """Take the header ``Date`` of an answer that has just come."""
+        with suppress(OverflowError, TypeError, ValueError):
+            there = parsedate_to_datetime(date or "")
+            # Raises where the header names no zone.
+            self._ahead = there - datetime.now(UTC)
 
-
-class ExistsError(ConflictError):
-    """An object of this name exists already."""
-
-
-class GoneError(TemporaryError):
-    """The version that a watch was to go on from is forgotten."""
+    def now(self) -> datetime:
+        """Return the time there (UTC), to about a second."""
+        return datetime.now(UTC) + self._ahead
 
 
 @dataclass(frozen=True)
@@ -72,10 +82,12 @@ class Cluster:
     Args:
         client: The official client, set up for the cluster.
         namespace: Where Jobs, pods, Secrets and events are.
+        clock: Tells the cluster's time.
     """
 
     client: "ApiClient"
     namespace: str
+    clock: ServerClock = field(default_factory=ServerClock, compare=False)
 
     def get(self, kind: str, name: str) -> Json | None:
         """Return an object; ``None`` if there is none of this name."""
@@ -149,8 +161,8 @@ class Cluster:
             query: Its parameters.
             read_seconds: How long it may be silent.
         """
-        with _explained(path):
-            answer = self._send(
+        with explained(path):
+            answer, _ = self._send(
                 "GET", path, query=query, read=read_seconds, whole=False
             )
             try:
@@ -199,10 +211,11 @@ class Cluster:
         query: Query | None = None,
     ) -> Json | None:
         try:
-            with _explained(path):
-                answer = self._send(method, path, body=body, query=query)
-        except _NotFoundError:
+            with explained(path):
+                answer, date = self._send(method, path, body=body, query=query)
+        except NotFoundError:
             return None
+        self.clock.hear(date)
         return dict(answer) if isinstance(answer, Mapping) else {}
 
     def _send(
@@ -214,11 +227,12 @@ class Cluster:
         query: Query | None = None,
         read: float = READ_SECONDS,
         whole: bool = True,
-    ) -> Any:
+    ) -> tuple[Any, str | None]:
+        """Return the answer, and when it was given."""
         kind = "application/json"
         if method == "PATCH":
             kind = "application/merge-patch+json"
-        return self.client.call_api(
+        answer, _, headers = self.client.call_api(
             path,
             method,
             query_params=[
@@ -228,10 +242,10 @@ class Cluster:
             body=body,
             response_type="object" if whole else None,
             auth_settings=["BearerToken"],
-            _return_http_data_only=True,
             _preload_content=whole,
             _request_timeout=(CONNECT_SECONDS, read),
         )
+        return answer, headers.get("Date")
 
 
 def _text(value: Value) -> str:
@@ -247,87 +261,6 @@ def _checked(thing: Json) -> Json:
     ):
         raise TypeError
     return thing
-
-
-@contextmanager
-def taken_apart() -> Iterator[None]:
-    """Say what it means when an answer is not made as it should be.
-
-    Answers are taken apart without a look at each part: the API server holds
-    what it stores to its schema. Something between us and it may not.
-
-    Raises:
-        UnreachableError: It is not made so.
-    """
-    try:
-        yield
-    except (
-        AttributeError,
-        LookupError,
-        OverflowError,
-        RecursionError,
-        TypeError,
-        ValueError,
-    ) as error:
-        name = type(error).__name__
-        msg = f"the Kubernetes API server's answer is none: {name}"
-        raise UnreachableError(msg) from error
-
-
-class _NotFoundError(TemporaryError):
-    """There is no such object."""
-
-
-@contextmanager
-def _explained(path: str) -> Iterator[None]:
-    """Turn what the client raises into our kinds of error."""
-    import urllib3  # noqa: PLC0415  # heavy together with the client
-    from kubernetes.client import ApiException
-
-    try:
-        yield
-    except ApiException as error:
-        raise _error_of(error, path) from None
-    except (
-        urllib3.exceptions.HTTPError,
-        LookupError,
-        OSError,
-        RecursionError,
-        ValueError,
-    ) as error:
-        # A ValueError is an answer that was cut short, so no JSON; a
-        # LookupError one of an encoding that nobody knows.
-        name = type(error).__name__
-        msg = f"the Kubernetes API server can't be reached: {name}"
-        raise UnreachableError(msg) from error
-
-
-def _error_of(error: "ApiException", path: str) -> Exception:
-    body = _status_of(error)
-    said = str(body.get("message") or error.reason)[:MAX_MESSAGE_CHARS]
-    text = f"Kubernetes API, {path}: {error.status} {said}"
-    if body.get("reason") == "AlreadyExists":
-        return ExistsError(text)
-    # 401 and 403 are temporary: a person mends the Role, and items go on.
-    return _ERRORS.get(error.status, TemporaryError)(text)
-
-
-_ERRORS: Mapping[int, type[PermanentError] | type[TemporaryError]] = {
-    404: _NotFoundError,
-    409: ConflictError,
-    410: GoneError,
-    413: PermanentError,
-    422: PermanentError,
-    **dict.fromkeys((0, 408, 425, 429, 500, 502, 503, 504), UnreachableError),
-}
-
-
-def _status_of(error: "ApiException") -> Json:
-    with suppress(RecursionError, TypeError, ValueError):
-        body = json.loads(error.body or "")
-        if isinstance(body, dict):
-            return body
-    return {}
 
 
 def connect(namespace: str = "", context: str = "") -> Cluster:
@@ -350,8 +283,8 @@ def connect(namespace: str = "", context: str = "") -> Cluster:
     try:
         if not context and _is_in_cluster():
             config.load_incluster_config(client_configuration=settings)
-            own = incluster_config.SERVICE_TOKEN_FILENAME
-            found = _read(own.replace("/token", "/namespace"))
+            token = Path(incluster_config.SERVICE_TOKEN_FILENAME)
+            found = _read(token.with_name("namespace"))
         else:
             config.load_kube_config(
                 context=context or None, client_configuration=settings
@@ -368,13 +301,12 @@ def connect(namespace: str = "", context: str = "") -> Cluster:
 def _is_in_cluster() -> bool:
     from kubernetes.config import incluster_config
 
-    return bool(_read(incluster_config.SERVICE_TOKEN_FILENAME))
+    return bool(_read(Path(incluster_config.SERVICE_TOKEN_FILENAME)))
 
 
-def _read(path: str) -> str:
+def _read(path: Path) -> str:
     try:
-        with open(path, encoding="utf-8") as file:  # noqa: PTH123
-            return file.read().strip()
+        return path.read_text(encoding="utf-8").strip()
     except OSError:
         return ""
 

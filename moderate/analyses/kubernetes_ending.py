@@ -12,9 +12,9 @@ from moderate.analyses.kubernetes_api import (
     PODS,
     SECRETS,
     Cluster,
-    ConflictError,
     Json,
 )
+from moderate.analyses.kubernetes_errors import ConflictError
 from moderate.analyses.outcomes import Outcome, Reason
 
 

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from datetime import datetime
 from threading import Event, Thread
 
-from moderate.analyses.kubernetes_api import Cluster, Query, UnreachableError
+from moderate.analyses.kubernetes_api import Cluster, Query
 from moderate.analyses.kubernetes_spec import CONTAINER
 from moderate.analyses.kubernetes_watch import Stream
+from moderate.analyses.launcher import UnreachableError
 from moderate.errors import ModerateError
 
 HEAD_SHARE = 4
@@ -23,6 +24,9 @@ NOTE_BYTES = 100
 SILENCE_SECONDS = 30.0
 PAUSE_SECONDS = 1.0
 CHUNK_BYTES = 2**16
+
+LONGEST_LINE = 2**16
+"""Bytes of one line that are followed; the stored log has them all."""
 
 Sink = Callable[[bytes], None]
 
@@ -72,8 +76,10 @@ def read_log(cluster: Cluster, pod: str, excerpt: Excerpt) -> None:
     """Add a pod's whole log, as far as the cluster has it.
 
     Raises:
-        TemporaryError: There is none (yet, or any more: 400 or 404), or it
-            can't be read now.
+        BadRequestError: There is none yet, or none any more.
+        NotFoundError: The pod is gone.
+        UnreachableError: It can't be read now.
+        RefusedError: We may not read it.
     """
     query = {"container": CONTAINER}
     path = cluster.log_path(pod)
@@ -104,7 +110,7 @@ class LogFollower:
         self._times_seen = 0
         self._is_ending = Event()
         self._is_closed = False
-        self._stream = Stream()
+        self._stream = Stream(LONGEST_LINE)
         self._thread = Thread(target=self._run, name=f"log-{pod}", daemon=True)
         self._thread.start()
 

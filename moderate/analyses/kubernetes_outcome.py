@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from moderate.analyses.kubernetes_api import Json, taken_apart
+from moderate.analyses.kubernetes_api import Json
 from moderate.analyses.kubernetes_causes import (
     Patience,
     Stuck,
@@ -23,6 +23,7 @@ from moderate.analyses.kubernetes_causes import (
     why_no_pod,
     why_pending,
 )
+from moderate.analyses.kubernetes_errors import taken_apart
 from moderate.analyses.kubernetes_objects import (
     OVER,
     Facts,

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from moderate.analyses import kubernetes_objects as reading
 from moderate.analyses import kubernetes_spec as spec_of
@@ -12,16 +11,22 @@ from moderate.analyses.kubernetes_api import (
     JOBS,
     PODS,
     Cluster,
-    ConflictError,
     Json,
-    UnreachableError,
+)
+from moderate.analyses.kubernetes_errors import (
+    BadRequestError,
+    ConflictError,
+    NotFoundError,
     taken_apart,
 )
 from moderate.analyses.kubernetes_log import Excerpt, read_log
 from moderate.analyses.kubernetes_objects import Facts
 from moderate.analyses.kubernetes_spec import Options
-from moderate.analyses.launcher import AttemptId
-from moderate.errors import TemporaryError
+from moderate.analyses.launcher import (
+    AttemptId,
+    RefusedError,
+    UnreachableError,
+)
 
 TAIL_BYTES = 4096
 
@@ -60,6 +65,9 @@ class Reader:
         """
         job = self.job(attempt)
         pods = self.pods(attempt)
+        if job is None and pods:
+            # It may have been made, and begun, between the two looks.
+            job = self.job(attempt)
         if job is None:
             for pod in pods:
                 if not reading.is_going(pod):
@@ -69,7 +77,7 @@ class Reader:
             pods=pods,
             events=lambda: list(self._events(attempt, pods)),
             log_tail=lambda: self._log_tail(pods),
-            now=datetime.now(UTC),
+            now=self.cluster.clock.now(),
         )
 
     def attempts(self, selector: str) -> list[AttemptId]:
@@ -78,13 +86,13 @@ class Reader:
             return self._attempts(selector)
 
     def _attempts(self, selector: str) -> list[AttemptId]:
-        now = datetime.now(UTC)
         listed = f"{selector},!{spec_of.PUT_AWAY}"
         jobs = [
             job
             for job in self.cluster.find(JOBS, labelSelector=listed)
             if not reading.is_going(job)
         ]
+        now = self.cluster.clock.now()
         pods = [
             pod
             for pod in self.cluster.find(PODS, labelSelector=selector)
@@ -105,7 +113,8 @@ class Reader:
         """Return the log of the newest pod, as far as it can be read.
 
         Raises:
-            UnreachableError: The API server can't be reached now.
+            UnreachableError: It can't be read now.
+            RefusedError: We may not read it.
         """
         excerpt = Excerpt(max_bytes)
         pod = reading.newest(pods)
@@ -114,14 +123,18 @@ class Reader:
                 read_log(self.cluster, pod["metadata"]["name"], excerpt)
             except UnreachableError:
                 # A lost machine answers so for ever.
-                if not reading.is_lost(pod, datetime.now(UTC)):
+                if not reading.is_lost(pod, self.cluster.clock.now()):
                     raise
-            except TemporaryError:
-                pass  # 400 or 404: it has none, or none any more
+            except (BadRequestError, NotFoundError):
+                pass  # it has none, or none any more
         return excerpt
 
     def _log_tail(self, pods: list[Json]) -> bytes:
-        return self.read_log(pods, TAIL_BYTES).text(TAIL_BYTES)
+        """Return the end of the log, which makes an outcome more precise."""
+        try:
+            return self.read_log(pods, TAIL_BYTES).text(TAIL_BYTES)
+        except RefusedError:
+            return b""  # the outcome itself is known
 
     def _events(self, attempt: AttemptId, pods: list[Json]) -> Iterator[Json]:
         """Yield the events of a Job and of its pods, the oldest first.
@@ -142,10 +155,7 @@ class Reader:
     def _events_of(self, kind: str, name: str) -> list[Json]:
         which = f"involvedObject.kind={kind},involvedObject.name={name}"
         found = self.cluster.find(EVENTS, fieldSelector=which)
-        return sorted(
-            found,
-            key=lambda e: e.get("lastTimestamp") or e.get("eventTime") or "",
-        )
+        return sorted(found, key=reading.time_of_event)
 
 
 def has_owner(pod: Json) -> bool:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from threading import Event
 
 from moderate.analyses import kubernetes_objects as reading
-from moderate.analyses.kubernetes_api import JOBS, PODS, Json, UnreachableError
+from moderate.analyses.kubernetes_api import JOBS, PODS, Json
 from moderate.analyses.kubernetes_causes import Patience, Stuck
 from moderate.analyses.kubernetes_ending import Ending
 from moderate.analyses.kubernetes_log import Excerpt, LogFollower, Sink
@@ -17,7 +17,12 @@ from moderate.analyses.kubernetes_outcome import Standing, standing
 from moderate.analyses.kubernetes_reader import Reader
 from moderate.analyses.kubernetes_spec import attempt_selector
 from moderate.analyses.kubernetes_watch import Watch
-from moderate.analyses.launcher import AttemptId, Pending, Status
+from moderate.analyses.launcher import (
+    AttemptId,
+    Pending,
+    Status,
+    UnreachableError,
+)
 from moderate.analyses.outcomes import Outcome
 
 LOOK_SECONDS = 4.0

@@ -14,14 +14,9 @@ from contextlib import suppress
 from threading import Event, Lock, Thread
 from typing import Any
 
-from moderate.analyses.kubernetes_api import (
-    Cluster,
-    GoneError,
-    Json,
-    Query,
-    UnreachableError,
-    taken_apart,
-)
+from moderate.analyses.kubernetes_api import Cluster, Json, Query
+from moderate.analyses.kubernetes_errors import GoneError, taken_apart
+from moderate.analyses.launcher import UnreachableError
 from moderate.errors import ModerateError, TemporaryError
 
 SERVER_SECONDS = 240
@@ -33,14 +28,58 @@ SILENCE_SECONDS = 60.0
 PAUSE_SECONDS = 1.0
 """Before a watch that ended is opened again."""
 
+LONGEST_EVENT = 8 * 2**20
+"""Bytes; the cluster's own store holds no object of more than 1.5 MiB."""
+
+LONGEST_SECRET = 4096
+"""Bytes. So many are left out before a cut: half a secret is not known for
+one, and would be shown."""
+
 _GONE = 410
 _LOG = logging.getLogger(__name__)
 
 
-class Stream:
-    """An answer that comes bit by bit, which another thread may cut off."""
+class _Line:
+    """A line that is put together of pieces, up to a bound.
 
-    def __init__(self) -> None:
+    Args:
+        longest: The most that is kept of one, in bytes.
+    """
+
+    def __init__(self, longest: int) -> None:
+        self._longest = longest
+        self._kept = bytearray()
+        self._size = 0
+
+    def __bool__(self) -> bool:
+        return self._size > 0
+
+    def add(self, piece: bytes) -> None:
+        """Add what comes next."""
+        self._kept += piece[: self._longest - len(self._kept)]
+        self._size += len(piece)
+
+    def taken(self) -> bytes:
+        """Return the line, with a mark where it was cut; begin another."""
+        kept = bytes(self._kept)
+        if self._size > self._longest:
+            kept = kept[: max(0, self._longest - LONGEST_SECRET)]
+            left_out = self._size - len(kept)
+            kept += b" [... %d bytes of this line are left out]" % left_out
+        self._kept.clear()
+        self._size = 0
+        return kept
+
+
+class Stream:
+    """An answer that comes bit by bit, which another thread may cut off.
+
+    Args:
+        longest: The most that is kept of one line, in bytes.
+    """
+
+    def __init__(self, longest: int) -> None:
+        self._longest = longest
         self._lock = Lock()
         self._answer: Any = None
         self._is_cut = False
@@ -50,12 +89,15 @@ class Stream:
         with self._lock:
             self._answer = answer
         try:
-            rest = b""
+            line = _Line(self._longest)
             while not self._is_cut and (data := answer.read1(2**16)):
-                *lines, rest = (rest + data).split(b"\n")
-                yield from lines
-            if rest and not self._is_cut:
-                yield rest
+                *ends, rest = data.split(b"\n")
+                for end in ends:
+                    line.add(end)
+                    yield line.taken()
+                line.add(rest)
+            if line and not self._is_cut:
+                yield line.taken()
         finally:
             with self._lock:
                 self._answer = None
@@ -93,7 +135,7 @@ class Watch:
         self._selector = selector
         self._tell = tell
         self._stopped = Event()
-        self._stream = Stream()
+        self._stream = Stream(LONGEST_EVENT)
         self._version = ""
         self._thread = Thread(
             target=self._run, name=f"watch-{kind[-4:]}", daemon=True

@@ -34,6 +34,18 @@ _KIND = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
+class UnreachableError(TemporaryError):
+    """Where attempts run can't be reached, or can't answer now."""
+
+
+class RefusedError(TemporaryError):
+    """Where attempts run we may not do it: a person mends our rights."""
+
+
+class NoRoomError(TemporaryError):
+    """Where attempts run there is no room for one more."""
+
+
 class AttemptRunningError(TemporaryError):
     """What was asked for must wait until an attempt is gone."""
 
@@ -204,7 +216,8 @@ class Launcher(Protocol):
 
     Every method may be called again after a crash, by another process, and
     by several at once. All but ``launch`` accept attempts that nobody knows.
-    Each raises ``TemporaryError`` when it can't reach where they run.
+    Each raises ``UnreachableError`` when it can't reach where they run, and
+    ``RefusedError`` when it is let do nothing there.
     """
 
     def prepare(self, spec: AnalysisSpec) -> None:
@@ -223,6 +236,7 @@ class Launcher(Protocol):
         Raises:
             AttemptRunningError: An earlier attempt at the item still runs.
             SupersededError: A later attempt at the item is known.
+            NoRoomError: No further attempt is accepted now.
             PermanentError: This launcher can't run such a spec.
         """
         ...

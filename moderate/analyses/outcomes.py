@@ -72,6 +72,8 @@ class Reason(StrEnum):
     NODE_LOST = "node_lost"
     REMOVED = "removed"
     LOST = "lost"
+    UNREACHABLE = "unreachable"
+    REFUSED = "refused"
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,15 @@ MEANINGS: Mapping[Reason, Meaning] = MappingProxyType(
         ),
         Reason.LOST: Meaning(
             Kind.TEMPORARY, "The analysis was interrupted by a fault."
+        ),
+        # These two count as no failure: no work of the item has begun.
+        Reason.UNREACHABLE: Meaning(
+            Kind.TEMPORARY,
+            "The place where analyses run could not be reached.",
+        ),
+        Reason.REFUSED: Meaning(
+            Kind.TEMPORARY,
+            "The place where analyses run refused the service.",
         ),
     }
 )

@@ -4,14 +4,19 @@ import base64
 import json
 import re
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
+from uuid import uuid4
 
+from moderate_tests.kubernetes.selectors import is_chosen
 from moderate_tests.kubernetes.store import (
     ApiError,
     Json,
@@ -53,6 +58,11 @@ class ApiServer:
         requests: All that it was asked.
         failing: The status that all get while it is set.
         drops: Whether the answer to a method gets lost.
+        before: Called with method and path before a request is served; what
+            it raises is the answer.
+        ahead: How far its clock is ahead of this machine's.
+        tls: Certificate and key, where it speaks https.
+        token: The only one that it accepts, where it asks for one.
     """
 
     def __init__(
@@ -65,6 +75,11 @@ class ApiServer:
         self.port = 0
         self.failing: int | None = None
         self.drops: Callable[[str], bool] = lambda method: False
+        self.before: Callable[[str, str], None] = lambda method, path: None
+        self.ahead = timedelta()
+        self.tls: tuple[Path, Path] | None = None
+        self.token = ""
+        self.lists: dict[str, tuple[int, list[Json]]] = {}
         self._sockets: set[socket.socket] = set()
         self._watches: set[socket.socket] = set()
         self._lock = threading.Lock()
@@ -90,6 +105,11 @@ class ApiServer:
                 """A client that went away is no fault."""
 
         self._server = Server(("127.0.0.1", self.port), Bound)
+        if self.tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*self.tls)
+            plain = self._server.socket
+            self._server.socket = context.wrap_socket(plain, server_side=True)
         self.port = self._server.server_port
         threading.Thread(
             target=self._server.serve_forever,
@@ -144,6 +164,11 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: Any) -> None:
         """Tests look at ``requests``."""
 
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        now = time.time() if timestamp is None else timestamp
+        ahead = self.server_of.ahead.total_seconds()
+        return super().date_time_string(now + ahead)
+
     def handle_one_request(self) -> None:
         with suppress(OSError):
             super().handle_one_request()
@@ -164,6 +189,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(length)) if length else {}
         self.server_of.requests.append(f"{self.command} {self.path}")
         try:
+            self.server_of.before(self.command, self.path)
             self._route(self._parts(url.path), query, body)
         except ApiError as error:
             self._send(error.code, error.status)
@@ -172,6 +198,10 @@ class _Handler(BaseHTTPRequestHandler):
         if self.server_of.failing:
             code = self.server_of.failing
             raise ApiError(code, "InternalError", "it is overloaded")
+        token = self.server_of.token
+        given = self.headers.get("Authorization", "").casefold()
+        if token and given != f"bearer {token}":
+            raise ApiError(401, "Unauthorized", "Unauthorized")
         found = PATH.fullmatch(unquote(path))
         if not found:
             raise ApiError(404, "NotFound", "no such path")
@@ -254,18 +284,25 @@ class _Handler(BaseHTTPRequestHandler):
         )
 
     def _list(self, key: Key, query: dict[str, str]) -> None:
+        """Answer with a page of what there was when the first was asked."""
+        version, items = self._rest(key, query)
+        limit = int(query.get("limit") or 0) or len(items)
+        metadata: Json = {"resourceVersion": str(version)}
+        if items[limit:]:
+            metadata["continue"] = token = uuid4().hex
+            self.server_of.lists[token] = (version, items[limit:])
+        page = {"kind": "List", "metadata": metadata, "items": items[:limit]}
+        self._send(200, page)
+
+    def _rest(self, key: Key, query: dict[str, str]) -> tuple[int, list[Json]]:
         with self.store.lock:
+            if query.get("continue"):
+                version, items = self.server_of.lists[query["continue"]]
+                next(self.store.since(version), None)  # it may be forgotten
+                return version, items
             items = self.store.find(key[0], key[1])
-            version = str(self.store.version)
-        items = [each for each in items if _is_chosen(each, query)]
-        self._send(
-            200,
-            {
-                "kind": "List",
-                "metadata": {"resourceVersion": version},
-                "items": items,
-            },
-        )
+            version = self.store.version
+        return version, [each for each in items if is_chosen(each, query)]
 
     def _watch(self, key: Key, query: dict[str, str]) -> None:
         version = int(query.get("resourceVersion") or 0)
@@ -291,7 +328,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             for change in changes:
                 version = change.version
-                if change.key[:2] == key[:2] and _is_chosen(
+                if change.key[:2] == key[:2] and is_chosen(
                     change.thing, query
                 ):
                     self._event(change.type, change.thing)
@@ -365,22 +402,3 @@ def _check_update(resource: str, before: Json, after: Json) -> None:
     is_more = limits[0] and (limits[1] is None or limits[1] > limits[0])
     if resource == "pods" and is_more:
         raise invalid("spec.activeDeadlineSeconds: must be less")
-
-
-def _is_chosen(thing: Json, query: dict[str, str]) -> bool:
-    labels = thing["metadata"].get("labels") or {}
-    for part in filter(None, query.get("labelSelector", "").split(",")):
-        name, equals, value = part.partition("=")
-        if not equals and name.startswith("!"):
-            if name[1:] in labels:
-                return False
-        elif labels.get(name) != value:
-            return False
-    for part in filter(None, query.get("fieldSelector", "").split(",")):
-        path, _, value = part.partition("=")
-        found: Any = thing
-        for step in path.split("."):
-            found = found.get(step, {})
-        if found != value:
-            return False
-    return True

@@ -12,27 +12,26 @@ import pytest
 from pydantic import SecretStr
 
 from moderate.analyses.kubernetes import KubernetesLauncher
-from moderate.analyses.kubernetes_api import (
-    JOBS,
-    Json,
-    UnreachableError,
-)
-from moderate.analyses.kubernetes_log import Excerpt, read_log
-from moderate.analyses.kubernetes_watch import Watch
+from moderate.analyses.kubernetes_api import JOBS, Json
+from moderate.analyses.kubernetes_log import LONGEST_LINE, Excerpt, read_log
+from moderate.analyses.kubernetes_watch import LONGEST_SECRET, Stream, Watch
 from moderate.analyses.launcher import (
     Absent,
     AttemptId,
     AttemptRunningError,
     Finished,
     Pending,
+    RefusedError,
     Running,
     SupersededError,
+    UnreachableError,
     stop_earlier,
 )
 from moderate.analyses.outcomes import Outcome, Reason
 from moderate.errors import PermanentError, TemporaryError
 from moderate_tests.contract.launchers import programs
 from moderate_tests.kubernetes.cluster import NAMESPACE
+from moderate_tests.kubernetes.store import ApiError
 from moderate_tests.unit.analyses.kubernetes_bench import (
     ATTEMPT,
     IMAGE,
@@ -380,3 +379,108 @@ def test_stopping_what_was_only_prepared_keeps_it_from_starting(
         launcher._set_going(job)
     spec = kubernetes.cluster.store.get(("jobs", NAMESPACE, NAME))["spec"]
     assert spec["suspend"]
+
+
+# What changes between two looks
+
+
+def test_the_secret_of_a_job_that_is_gone_does_not_stand_for_the_new_ones(
+    kubernetes: KubernetesBench,
+) -> None:
+    """The cluster collects it just when it is to be changed."""
+    kubernetes.cluster.store.create(
+        "secrets", NAMESPACE, {"metadata": {"name": NAME}, "data": {}}
+    )
+
+    def collect(method: str, path: str) -> None:
+        if method == "PATCH" and "/secrets/" in path:
+            kubernetes.cluster.server.before = lambda *_: None
+            kubernetes.cluster.store.delete(("secrets", NAMESPACE, NAME))
+
+    kubernetes.cluster.server.before = collect
+    source = "import os; print(os.environ['LINK'])"
+    launcher = kubernetes.launcher()
+
+    launcher.launch(kubernetes.spec(source, secrets={"LINK": SecretStr("x")}))
+
+    assert outcome(launcher).succeeded
+
+
+def test_the_pod_of_a_job_that_is_made_between_two_looks_is_left_alone(
+    kubernetes: KubernetesBench,
+) -> None:
+    other = kubernetes.launcher()
+
+    def launch_first(_: str, path: str) -> None:
+        if "/pods?" in path:
+            kubernetes.cluster.server.before = lambda *_: None
+            other.launch(kubernetes.spec())
+            programs.until(lambda: kubernetes.cluster.pods_of(NAME))
+
+    kubernetes.cluster.server.before = launch_first
+
+    status = kubernetes.launcher().status(ATTEMPT)
+
+    assert isinstance(status, Pending | Running)
+    metadata = kubernetes.cluster.pod_of(NAME)["metadata"]
+    assert "deletionTimestamp" not in metadata
+
+
+# What we may not do
+
+
+def test_a_log_that_we_may_not_read_is_not_an_empty_one(
+    kubernetes: KubernetesBench,
+) -> None:
+    """It would be stored so, and the Job be put away."""
+    launcher = kubernetes.launcher()
+    launcher.launch(kubernetes.spec("import sys; sys.exit(65)"))
+
+    def refuse(_: str, path: str) -> None:
+        if path.partition("?")[0].endswith("/log"):
+            raise ApiError(403, "Forbidden", 'cannot get resource "pods/log"')
+
+    kubernetes.cluster.server.before = refuse
+
+    assert outcome(launcher).reason is Reason.BAD_DATA, "it is known without"
+    with pytest.raises(RefusedError):
+        kubernetes.launcher().logs(ATTEMPT, 100)
+
+
+# Lines without an end
+
+
+class Pieces:
+    """An answer that comes in pieces, and looks at what is kept of it."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self._pieces = list(pieces)
+
+    def read1(self, _: int) -> bytes:
+        return self._pieces.pop(0) if self._pieces else b""
+
+
+def test_a_line_without_an_end_is_bounded() -> None:
+    """A workload that draws its progress into one line, for hours."""
+    size = LONGEST_LINE // 2
+    answer = Pieces(b"one\ntwo", *[b"x" * size] * 20, b"\nthree\nfo", b"ur")
+
+    one, two, *rest = Stream(LONGEST_LINE).lines(answer)
+
+    assert one == b"one"
+    assert len(two) <= LONGEST_LINE
+    assert two.startswith(b"twoxx")
+    left_out = 20 * size + 3 - (LONGEST_LINE - LONGEST_SECRET)
+    assert two.endswith(
+        b" [... %d bytes of this line are left out]" % left_out
+    )
+    assert rest == [b"three", b"four"]
+
+
+def test_a_secret_at_the_cut_is_not_shown_in_half() -> None:
+    secret = b"s" * LONGEST_SECRET
+    line = b"x" * (LONGEST_LINE - len(secret) // 2) + secret
+
+    (shown,) = Stream(LONGEST_LINE).lines(Pieces(line))
+
+    assert b"s" not in shown.partition(b" ")[0]

@@ -2,7 +2,8 @@
 
 The Job is made suspended: it is known and listed, and nothing of it runs.
 Launching lifts that. The pod passes Pod Security ``restricted`` whatever else
-is configured: what a configuration adds is merged below, never above.
+is configured: what a configuration adds goes through ``kubernetes_security``
+first, and is merged below what is ours.
 """
 
 import math
@@ -14,6 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from moderate.analyses.kubernetes_api import Json
+from moderate.analyses.kubernetes_security import restricted
 from moderate.analyses.launcher import AnalysisSpec, AttemptId
 
 CONTAINER = "analysis"
@@ -37,19 +39,6 @@ VERDICT = f"{LABELS}/verdict"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "moderate"
 MAX_LABEL_CHARS = 63
-
-RESTRICTED_POD: Json = {
-    "runAsNonRoot": True,
-    "seccompProfile": {"type": "RuntimeDefault"},
-}
-RESTRICTED_CONTAINER: Json = {
-    "allowPrivilegeEscalation": False,
-    "capabilities": {"drop": ["ALL"]},
-    "privileged": False,
-    "readOnlyRootFilesystem": True,
-    "runAsNonRoot": True,
-    "seccompProfile": {"type": "RuntimeDefault"},
-}
 
 _NOT_IN_LABELS = re.compile(r"[^A-Za-z0-9_.-]")
 
@@ -197,10 +186,7 @@ def merged(below: Json, above: Json) -> Json:
 
 def _template(spec: AnalysisSpec, options: Options, base: Json) -> Json:
     metadata = base.get("metadata") or {}
-    pod = dict(base.get("spec") or {})
-    containers = pod.pop("containers", None) or [{}]
-    volumes = pod.pop("volumes", None) or []
-    security = {**(pod.pop("securityContext", None) or {}), **RESTRICTED_POD}
+    pod = restricted(base.get("spec") or {})
     return {
         "metadata": {
             "labels": {
@@ -221,13 +207,11 @@ def _template(spec: AnalysisSpec, options: Options, base: Json) -> Json:
             "terminationGracePeriodSeconds": _seconds(spec.stop_grace),
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
-            "hostNetwork": False,
-            "hostPID": False,
-            "hostIPC": False,
-            "securityContext": security,
-            "containers": [_container(spec, options, containers[0])],
+            "containers": [
+                _container(spec, options, each) for each in pod["containers"]
+            ],
             "volumes": [
-                *volumes,
+                *pod["volumes"],
                 {
                     "name": SCRATCH,
                     "emptyDir": {"sizeLimit": f"{options.scratch_mib}Mi"},
@@ -238,8 +222,8 @@ def _template(spec: AnalysisSpec, options: Options, base: Json) -> Json:
 
 
 def _container(spec: AnalysisSpec, options: Options, base: Json) -> Json:
-    given = {k: v for k, v in base.items() if k not in ("args", "name")}
-    mounts = given.pop("volumeMounts", None) or []
+    own = ("args", "name", "restartPolicy")
+    given = {k: v for k, v in base.items() if k not in own}
     return {
         **given,
         "name": CONTAINER,
@@ -250,14 +234,9 @@ def _container(spec: AnalysisSpec, options: Options, base: Json) -> Json:
         "resources": merged(
             _resources(spec, options), given.get("resources") or {}
         ),
-        # Not merged deeply: no capability is added to those dropped.
-        "securityContext": {
-            **(given.get("securityContext") or {}),
-            **RESTRICTED_CONTAINER,
-        },
         "terminationMessagePolicy": "File",
         "volumeMounts": [
-            *mounts,
+            *given["volumeMounts"],
             {"name": SCRATCH, "mountPath": SCRATCH_PATH},
         ],
     }

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from moderate.analyses.kubernetes import KubernetesLauncher
-from moderate.analyses.kubernetes_api import JOBS, Cluster, connect
+from moderate.analyses.kubernetes_api import JOBS, Cluster, Json, connect
 from moderate.analyses.kubernetes_spec import Options
 from moderate_tests.kubernetes.cluster import TestCluster
 
@@ -28,6 +28,29 @@ NEEDS_CLUSTER = pytest.mark.skipif(
 
 
 @dataclass(frozen=True)
+class SharingCluster(Cluster):
+    """A cluster whose pods see a folder of their machine.
+
+    No configuration of an analysis gives it one.
+    """
+
+    evidence: Path = Path("/nowhere")
+
+    def create(self, kind: str, body: Json) -> Json:
+        """Create an object; a Job with the folder."""
+        if kind == JOBS:
+            path = str(self.evidence)
+            # A node that has no such folder says so, and makes none.
+            host = {"path": path, "type": "Directory"}
+            volume = {"name": "evidence", "hostPath": host}
+            mount = {"name": "evidence", "mountPath": path}
+            pod = body["spec"]["template"]["spec"]
+            pod["volumes"].append(volume)
+            pod["containers"][0]["volumeMounts"].append(mount)
+        return super().create(kind, body)
+
+
+@dataclass(frozen=True)
 class KubernetesRig:
     """The cluster of the tests, or one that kubectl would use."""
 
@@ -37,7 +60,12 @@ class KubernetesRig:
 
     def api(self) -> Cluster:
         """Return the way to the cluster."""
-        return self.cluster.client() if self.cluster else connect()
+        if self.cluster:
+            return self.cluster.client()
+        real = connect()
+        return SharingCluster(
+            real.client, real.namespace, evidence=self.evidence
+        )
 
     def launcher(self) -> KubernetesLauncher:
         """Return a launcher as one more worker would have it."""
@@ -75,16 +103,7 @@ def real_cluster_rig(_: Path) -> KubernetesRig:
     evidence = EVIDENCE / uuid4().hex
     evidence.mkdir(parents=True)
     evidence.chmod(0o777)
-    path = str(evidence)
-    # By its type a node that has no such folder says so, and makes none.
-    host_path = {"path": path, "type": "Directory"}
-    pod = {
-        "securityContext": {"runAsUser": 65532},
-        "volumes": [{"name": "evidence", "hostPath": host_path}],
-        "containers": [
-            {"volumeMounts": [{"name": "evidence", "mountPath": path}]}
-        ],
-    }
+    pod = {"securityContext": {"runAsUser": 65532}}
     options = Options(
         f"contract-{uuid4().hex[:8]}",
         cpu_request="100m",

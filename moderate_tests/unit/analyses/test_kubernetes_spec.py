@@ -135,6 +135,116 @@ def test_the_pod_is_restricted_whatever_is_configured(base: Json) -> None:
     assert environment_of(job)["TMPDIR"]["value"] == mount["mountPath"]
 
 
+WEAKENING = {
+    "hostUsers": True,
+    "os": {"name": "windows"},
+    "shareProcessNamespace": True,
+    "securityContext": {
+        "runAsUser": 0,
+        "seccompProfile": {"type": "Unconfined"},
+        "seLinuxOptions": {"type": "spc_t"},
+        "sysctls": [{"name": "kernel.msgmax", "value": "1"}],
+        "windowsOptions": {"hostProcess": True},
+    },
+    "volumes": [
+        {"name": "host", "hostPath": {"path": "/"}},
+        {"name": "share", "nfs": {"server": "s", "path": "/"}},
+        {"name": "models", "persistentVolumeClaim": {"claimName": "m"}},
+    ],
+}
+WEAK_CONTAINER = {
+    "name": "any",
+    "image": "registry.test/any:1",
+    "lifecycle": {"preStop": {"httpGet": {"host": "10.0.0.1", "port": 1}}},
+    "ports": [{"containerPort": 80, "hostPort": 80}],
+    "securityContext": {
+        "allowPrivilegeEscalation": True,
+        "appArmorProfile": {"type": "Unconfined"},
+        "capabilities": {"add": ["SYS_ADMIN"]},
+        "privileged": True,
+        "procMount": "Unmasked",
+        "readOnlyRootFilesystem": False,
+        "runAsNonRoot": False,
+        "runAsUser": 0,
+        "seLinuxOptions": {"type": "spc_t"},
+        "seccompProfile": {"type": "Unconfined"},
+    },
+    "volumeMounts": [
+        {"name": "host", "mountPath": "/host"},
+        {"name": "models", "mountPath": "/models"},
+    ],
+}
+RESTRICTED_KEYS = {
+    "allowPrivilegeEscalation",
+    "capabilities",
+    "privileged",
+    "readOnlyRootFilesystem",
+    "runAsNonRoot",
+    "seccompProfile",
+}
+
+
+def weak_job() -> Json:
+    pod = {
+        **WEAKENING,
+        "containers": [WEAK_CONTAINER, {**WEAK_CONTAINER, "name": "beside"}],
+        "initContainers": [{**WEAK_CONTAINER, "name": "first"}],
+        "ephemeralContainers": [{**WEAK_CONTAINER, "name": "debugger"}],
+    }
+    base = {"spec": {"template": {"spec": pod}}}
+    return render_job(SPEC, replace(OPTIONS, base=base))
+
+
+def test_no_configuration_weakens_any_container_of_the_pod() -> None:
+    """Those of its set-up (``initContainers``) too."""
+    pod = pod_of(weak_job())
+    ours, first = container_of(weak_job()), pod["initContainers"][0]
+
+    assert first["name"] == "first"
+    assert first["securityContext"] == ours["securityContext"]
+    assert "runAsUser" not in ours["securityContext"]
+    assert ours["securityContext"].keys() == RESTRICTED_KEYS
+    assert ours["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    for container in (ours, first):
+        assert "ports" not in container, "of the host"
+        assert "lifecycle" not in container
+    assert "ephemeralContainers" not in pod
+    assert pod["securityContext"] == {
+        "runAsNonRoot": True,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    assert "os" not in pod, "of Windows, other rules hold"
+    assert "shareProcessNamespace" not in pod
+
+
+def test_a_machines_own_folders_are_no_volumes_of_the_pod() -> None:
+    """What they were mounted by goes too, or the Job would be none."""
+    pod = pod_of(weak_job())
+
+    assert [each["name"] for each in pod["volumes"]] == ["models", "scratch"]
+    for container in (container_of(weak_job()), pod["initContainers"][0]):
+        mounted = {each["name"] for each in container["volumeMounts"]}
+        assert "models" in mounted
+        assert mounted <= {"models", "scratch"}
+
+
+def test_what_is_left_out_of_a_configuration_is_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    weak_job()
+
+    for what in ("hostPath", "procMount", "runAsUser 0", "one container"):
+        assert what in caplog.text, what
+    caplog.clear()
+    render_job(SPEC, replace(OPTIONS, base={}))
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_is_left_of_a_configuration_fits_the_api(version: str) -> None:
+    validate(weak_job(), version, strict=True)
+
+
 def test_what_is_configured_is_kept_where_it_fits() -> None:
     job = render_job(SPEC, replace(OPTIONS, base=UNWANTED))
     pod, container = pod_of(job), container_of(job)

@@ -1,19 +1,17 @@
 """Whether a tick and a look cost more when a million items are over."""
 
 import secrets
-import shutil
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import count
-from pathlib import Path
 
 import psycopg
 
 from benchmarks.report import Row
+from benchmarks.scratch import scratch
 from moderate.inbox import admin
 from moderate.inbox.database import Address, pool_of
 from moderate.inbox.measures import measure_kinds
@@ -57,17 +55,24 @@ SELECT %(kind)s, 'closed', 'past:' || n, gen_random_uuid()::text, moment,
 @contextmanager
 def inbox() -> Iterator[Inbox]:
     """Start a Postgres that writes to disk as it should."""
-    folder = Path(tempfile.mkdtemp(prefix="moderate-bench-"))
-    folder.chmod(0o711)
-    server = Postgres(
-        folder / "pg", port=free_port(), password=secrets.token_urlsafe()
-    )
-    with server:
+    with postgres() as server:
         where = Address(server.url("moderate_inbox"))
         migrate(where)
-        yield Inbox(where, [Kind(KIND, batch_size=25, slots=4)])
-        pool_of(where).close()
-    shutil.rmtree(folder)
+        try:
+            yield Inbox(where, [Kind(KIND, batch_size=25, slots=4)])
+        finally:
+            pool_of(where).close()
+
+
+@contextmanager
+def postgres() -> Iterator[Postgres]:
+    """Start a Postgres that is all of a benchmark."""
+    password = secrets.token_urlsafe()
+    with (
+        scratch() as folder,
+        Postgres(folder / "pg", port=free_port(), password=password) as server,
+    ):
+        yield server
 
 
 def fill(store: Inbox) -> float:

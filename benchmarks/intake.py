@@ -2,18 +2,17 @@
 
 import json
 import secrets
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
 import pika
 from pydantic import SecretStr
 
 from benchmarks.report import Row, spread
+from benchmarks.scratch import scratch
 from moderate.clients.rabbitmq import Rabbit
 from moderate.flows.matrix_profile.intake import Source, take_messages
 from moderate.flows.matrix_profile.kinds import kinds
@@ -88,10 +87,9 @@ def message(number: int) -> bytes:
 @contextmanager
 def stage() -> Iterator[Stage]:
     """Start a broker and a Postgres that writes to disk as it should."""
-    folder = Path(tempfile.mkdtemp(prefix="moderate-bench-"))
-    folder.chmod(0o711)
     password = secrets.token_urlsafe()
     with (
+        scratch() as folder,
         Postgres(folder / "pg", port=free_port(), password=password) as pg,
         RabbitMQ(
             folder / "mq",

@@ -11,7 +11,6 @@ import json
 import os
 import resource
 import secrets
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,7 @@ import httpx
 import psycopg
 
 from benchmarks.report import Row
+from benchmarks.scratch import scratch
 from moderate.inbox.migrate import migrate
 from moderate.local.ports import free_port
 from moderate.local.services.open_metadata import OpenMetadata
@@ -225,10 +225,8 @@ def _cpu() -> float:
 
 @contextmanager
 def _bench() -> Iterator[Bench]:
-    folder = Path(tempfile.mkdtemp(prefix="moderate-bench-"))
-    folder.chmod(0o711)
     with ExitStack() as stack:
-        stack.callback(shutil.rmtree, folder)
+        folder = stack.enter_context(scratch())
         postgres = stack.enter_context(
             Postgres(
                 folder / "postgres",

@@ -87,7 +87,7 @@ def keep(folder: Path, found: Measurement, order: Sequence[str]) -> None:
         found: What takes the place of that suite's earlier figures.
         order: The suites' names, as the table has them.
     """
-    kept = read(folder) | {found.suite: found}
+    kept = {**read(folder), found.suite: found}
     all_of_them = [kept[name] for name in order if name in kept]
     folder.mkdir(parents=True, exist_ok=True)
     content = json.dumps([asdict(each) for each in all_of_them], indent=2)

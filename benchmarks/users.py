@@ -2,18 +2,17 @@
 
 import secrets
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from pathlib import Path
 
 import requests
 from pydantic import SecretStr
 
 from benchmarks.report import Row, spread
+from benchmarks.scratch import scratch
 from moderate.clients.keycloak import KeycloakAdminClient
 from moderate.flows.user_dids import plan
 from moderate.flows.user_dids.discovery import Found, discover
@@ -91,10 +90,9 @@ class Stage:
 @contextmanager
 def stage() -> Iterator[Stage]:
     """Start a Keycloak and a Postgres."""
-    folder = Path(tempfile.mkdtemp(prefix="moderate-bench-"))
-    folder.chmod(0o711)
     password = secrets.token_urlsafe()
     with (
+        scratch() as folder,
         Postgres(folder / "pg", port=free_port(), password=password) as pg,
         Keycloak(
             folder / "kc",

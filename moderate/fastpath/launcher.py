@@ -169,6 +169,11 @@ class ByTagRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
         """What it was made of."""
         return self._inst_data
 
+    @property
+    def other(self) -> RunLauncher[DagsterInstance]:
+        """What launches the rest: analyses take after its configuration."""
+        return self._other
+
     @classmethod
     def config_type(cls) -> UserConfigSchema:
         """What launches the rest."""

@@ -8,7 +8,7 @@ is put over it (see ``analyses.kubernetes_spec``).
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from dagster import OpExecutionContext
 
@@ -44,6 +44,15 @@ def configured_job(
     return _rendered(launcher.merge(own).merge(op).run_k8s_config)
 
 
+@runtime_checkable
+class _HasOther(Protocol):
+    """A run launcher that gives some runs to another, as the fast path's."""
+
+    @property
+    def other(self) -> object:
+        """What launches those."""
+
+
 def _of_run_launcher(
     context: OpExecutionContext,
 ) -> "UserDefinedDagsterK8sConfig":
@@ -51,7 +60,9 @@ def _of_run_launcher(
     from dagster_k8s.container_context import K8sContainerContext
     from dagster_k8s.job import UserDefinedDagsterK8sConfig
 
-    run_launcher = context.instance.run_launcher
+    run_launcher: object = context.instance.run_launcher
+    while isinstance(run_launcher, _HasOther):
+        run_launcher = run_launcher.other
     if not isinstance(run_launcher, K8sRunLauncher):
         return UserDefinedDagsterK8sConfig()
     given = K8sContainerContext.create_for_run(

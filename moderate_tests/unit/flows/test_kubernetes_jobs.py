@@ -1,7 +1,7 @@
 """What of ``dagster_k8s``' configuration an analysis' pod takes."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +33,14 @@ TAG = {
 }
 
 
+Config = dict[str, Any]
+
+
 def job_with(
-    folder: Path, environ: Mapping[str, str], tags: Mapping[str, str]
+    folder: Path,
+    environ: Mapping[str, str],
+    tags: Mapping[str, str],
+    wrapped: Callable[[Config], Config] = dict,
 ) -> Mapping[str, Any]:
     """Return the Job that an op with these tags gets."""
     settings = load_settings(environ)
@@ -66,20 +72,39 @@ def job_with(
             "volumes": [{"name": "v", "secret": {"secretName": WORKERS}}],
         },
     }
-    with instance_for_test(overrides={"run_launcher": launcher}) as instance:
+    overrides = {"run_launcher": wrapped(launcher)}
+    with instance_for_test(overrides=overrides) as instance:
         one.execute_in_process(instance=instance)
     return found[0]
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
+def by_tag(launcher: Config) -> Config:
+    """Give warm workers some of the runs, as the fast path does."""
+    return {
+        "module": "moderate.fastpath.launcher",
+        "class": "ByTagRunLauncher",
+        "config": {"other": launcher},
+    }
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(lambda launcher: launcher, id="plain"),
+        pytest.param(by_tag, id="fast-path"),
+    ],
+)
+def made(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Mapping[str, Any]:
     environ = {
         "ANALYSIS_LAUNCHER": "kubernetes",
         "ANALYSIS_SERVICE_ACCOUNT": "no-rights",
         "ANALYSIS_REGISTRY_LOGIN_FROM": "registry, mirror",
     }
     folder = tmp_path_factory.mktemp("kube")
-    return job_with(folder, environ, {CONFIG_TAG: json.dumps(TAG)})
+    tags = {CONFIG_TAG: json.dumps(TAG)}
+    return job_with(folder, environ, tags, request.param)
 
 
 def test_it_takes_how_images_are_pulled_and_labels(

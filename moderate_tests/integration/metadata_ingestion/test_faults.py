@@ -10,7 +10,10 @@ from moderate.local.ports import free_port
 from moderate.settings import process_settings
 from moderate_tests.integration.flows.platform import environment
 from moderate_tests.integration.flows.waiting import meanwhile
-from moderate_tests.integration.metadata_ingestion.world import World
+from moderate_tests.integration.metadata_ingestion.world import (
+    World,
+    kill_children,
+)
 
 pytestmark = pytest.mark.services
 
@@ -135,22 +138,34 @@ def test_a_database_that_drops_before_it_is_read_fails_alone(
     assert again.success, again.failures()
 
 
-@pytest.mark.parametrize("written", ["databases", "tables"])
+@pytest.mark.parametrize(
+    ("written", "killed"),
+    [
+        ("databases", False),
+        pytest.param("tables", False, marks=pytest.mark.full),
+        ("tables", True),
+    ],
+)
 def test_of_a_database_that_drops_in_mid_run_nothing_stays(
-    world: World, written: str
+    world: World, written: str, *, killed: bool
 ) -> None:
-    """Also on its first ingestion, when nothing of it is done yet."""
+    """Also on its first ingestion, when nothing of it is done yet.
+
+    Who was killed could not even say what had arrived by then.
+    """
     lost = world.database("lost", MORE_THAN_A_BATCH)
     world.hold(f"/api/v1/{written}/bulk")
 
     def drop() -> None:
         world.drop(lost)
+        if killed:
+            kill_children()
         world.faults()
 
     with meanwhile(world.is_held, drop):
         run = world.ingest()
     assert not run.success
-    assert lost in run.failure(lost)
+    assert ("was killed" if killed else lost) in run.failure(lost)
     service = world.service(lost)
     assert world.databases(service)
     again = world.ingest()

@@ -1,13 +1,12 @@
 """A step that is ended in the middle goes on from there the next time."""
 
-import os
-import signal
-from multiprocessing import active_children
-
 import pytest
 
 from moderate_tests.integration.flows.waiting import meanwhile
-from moderate_tests.integration.metadata_ingestion.world import World
+from moderate_tests.integration.metadata_ingestion.world import (
+    World,
+    kill_children,
+)
 
 pytestmark = pytest.mark.services
 
@@ -28,12 +27,7 @@ def test_profiles_that_were_made_before_a_kill_are_not_made_again(
     )
     world.hold("/api/v1/tables/", skip=MADE)
 
-    def kill() -> None:
-        for child in active_children():
-            if child.pid:
-                os.kill(child.pid, signal.SIGKILL)
-
-    with meanwhile(world.is_held, kill):
+    with meanwhile(world.is_held, kill_children):
         run = world.ingest()
     assert "was killed" in run.failure(name, "profiler")
     assert run.profile(name)["written"] == MADE

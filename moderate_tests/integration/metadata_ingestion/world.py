@@ -1,8 +1,11 @@
 """The service with sources of its own and an OpenMetadata server."""
 
+import os
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing import active_children
 from typing import Any
 from uuid import uuid4
 
@@ -106,9 +109,7 @@ class World:
     def faults(self, **faults: Any) -> None:
         self._control("PUT", "faults", json=faults)
 
-    def hold(
-        self, prefix: str, method: str = "PUT", skip: int = 0
-    ) -> None:
+    def hold(self, prefix: str, method: str = "PUT", skip: int = 0) -> None:
         """Let a request of a path wait for other faults."""
         route = {"prefix": prefix, "method": method, "skip": skip}
         self.faults(routes=[route | {"count": 1, "hold": True}])
@@ -267,6 +268,13 @@ class Run:
             name: getattr(value, "value", value)
             for name, value in metadata.items()
         }
+
+
+def kill_children() -> None:
+    """Kill the processes of this one that are at work on a task."""
+    for child in active_children():
+        if child.pid:
+            os.kill(child.pid, signal.SIGKILL)
 
 
 @contextmanager

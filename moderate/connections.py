@@ -7,6 +7,7 @@ metrics' process stay light; ``resources`` gives the same clients to bodies.
 from functools import cache
 from typing import TypeVar
 
+from moderate.clients.data_keys import TIMEOUT_SECONDS, VaultKeys
 from moderate.clients.keycloak import KeycloakAdminClient
 from moderate.clients.object_storage import ObjectStorage
 from moderate.clients.open_metadata import OpenMetadata
@@ -16,6 +17,7 @@ from moderate.errors import SettingsError
 from moderate.inbox.database import Address, address
 from moderate.redaction import Redactor
 from moderate.settings import (
+    DataServiceSettings,
     Group,
     KeycloakSettings,
     NoticeShape,
@@ -77,6 +79,22 @@ def keycloak_client(settings: KeycloakSettings) -> KeycloakAdminClient:
         settings.username,
         settings.password,
         settings.realm,
+    )
+
+
+def vault_keys(
+    settings: DataServiceSettings, timeout: float = TIMEOUT_SECONDS
+) -> VaultKeys:
+    """Return what reads keys from the vault."""
+    return VaultKeys(
+        url=str(settings.vault_url),
+        token=settings.vault_token,
+        token_file=settings.vault_token_file,
+        role=settings.vault_role,
+        mount=settings.vault_mount,
+        path=settings.vault_path,
+        version=settings.vault_version,
+        timeout=timeout,
     )
 
 

@@ -7,6 +7,8 @@ holds anything of it.
 import base64
 import binascii
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -23,11 +25,15 @@ TIMEOUT_SECONDS = 10
 KEY_FIELD = "key"
 """Of a vault's secret."""
 
+NO_KEY = "moderate-doctor"
+"""A key that nobody makes: asked for is only whether it might be read."""
+
 SERVICE_ACCOUNT_TOKEN = Path(
     "/var/run/secrets/kubernetes.io/serviceaccount/token"
 )
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
 _TOO_MANY, _SERVER_ERROR = 429, 500
+_VERSIONED = 2
 
 
 def check_name(name: str) -> str:
@@ -76,6 +82,7 @@ class VaultKeys:
         mount: Of the key-value engine.
         path: Folder in it.
         version: Of the engine, 1 or 2.
+        timeout: Seconds of each call.
     """
 
     url: str
@@ -85,6 +92,7 @@ class VaultKeys:
     mount: str = "secret"
     path: str = "encryption_keys"
     version: int = 2
+    timeout: float = TIMEOUT_SECONDS
 
     def read(self, name: str) -> SecretStr:
         """Return the field ``key`` of the secret of that name.
@@ -93,25 +101,9 @@ class VaultKeys:
             PermanentError: There is none, or we may not read it.
             TemporaryError: The server can't be reached.
         """
-        import requests  # noqa: PLC0415  # hvac's own
-        from hvac import exceptions
-
         where = f"{self.path}/{check_name(name)}"
-        try:
+        with _translated(f"key {name!r}", f"{self.mount}/{where}"):
             found = self._fields(where)
-        except exceptions.InvalidPath:
-            msg = f"key {name!r}: the vault has no {self.mount}/{where}"
-            raise PermanentError(msg) from None
-        except exceptions.VaultError as error:
-            self._raise_for(name, type(error).__name__)
-        except requests.RequestException as error:
-            msg = f"key {name!r}: the vault: {type(error).__name__}"
-            raise TemporaryError(msg) from None
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
-            # The library takes answers apart without looking.
-            said = type(error).__name__
-            msg = f"key {name!r}: the vault's answer is none: {said}"
-            raise TemporaryError(msg) from None
         value = found.get(KEY_FIELD)
         if isinstance(value, list):
             value = "\n".join(map(str, value))
@@ -119,6 +111,50 @@ class VaultKeys:
             msg = f"key {name!r}: {self.mount}/{where} has no field `key`"
             raise PermanentError(msg)
         return SecretStr(value)
+
+    def greet(self) -> str:
+        """Log in, and return the server's version; leave no login behind.
+
+        Raises:
+            PermanentError: It refuses us.
+            TemporaryError: It can't be reached, or is sealed.
+            SettingsError: Nothing says who we are.
+        """
+        with _translated("the login", "sys/health"):
+            with self._login() as client:
+                client.auth.token.lookup_self()
+                health = client.sys.read_health_status(
+                    method="GET", standby_ok=True, performance_standby_code=200
+                )
+            return str(health["version"])
+
+    def may_read(self) -> bool:
+        """Say whether our token may read any key of the folder.
+
+        Raises:
+            ModerateError: As for ``greet``.
+        """
+        folder = "data/" if self.version == _VERSIONED else ""
+        path = f"{self.mount}/{folder}{self.path}/{NO_KEY}"
+        with _translated("our rights", "sys/capabilities-self"):
+            with self._login() as client:
+                told = client.sys.get_capabilities([path])["capabilities"]
+            return not {"read", "root", "sudo"}.isdisjoint(told)
+
+    @contextmanager
+    def _login(self) -> Iterator["hvac.Client"]:
+        """Give up a token that was got for this; asked often, they pile up."""
+        from hvac import exceptions
+
+        client = self._client()
+        try:
+            yield client
+        finally:
+            given = self.token and self.token.get_secret_value()
+            if not given and not self.token_file:
+                # One of type `batch` can't be given up: it ends by itself.
+                with suppress(exceptions.VaultError):
+                    client.auth.token.revoke_self()
 
     def _fields(self, where: str) -> dict[str, Any]:
         kv = self._client().secrets.kv
@@ -133,7 +169,7 @@ class VaultKeys:
     def _client(self) -> "hvac.Client":
         import hvac
 
-        client = hvac.Client(url=self.url, token="", timeout=TIMEOUT_SECONDS)
+        client = hvac.Client(url=self.url, token="", timeout=self.timeout)
         if self.token and self.token.get_secret_value():
             client.token = self.token.get_secret_value()
         elif self.token_file:
@@ -147,11 +183,40 @@ class VaultKeys:
             raise SettingsError(msg)
         return client
 
-    def _raise_for(self, name: str, said: str) -> NoReturn:
-        msg = f"key {name!r}: the vault said {said}"
-        if said in {"InternalServerError", "VaultDown", "RateLimitExceeded"}:
-            raise TemporaryError(msg) from None
+
+@contextmanager
+def _translated(about: str, where: str) -> Iterator[None]:
+    """Turn whatever the vault's library raises into one of our kinds.
+
+    Args:
+        about: What was asked for.
+        where: The path that was asked.
+    """
+    import requests  # noqa: PLC0415  # hvac's own
+    from hvac import exceptions
+
+    try:
+        yield
+    except exceptions.InvalidPath:
+        msg = f"{about}: the vault has no {where}"
         raise PermanentError(msg) from None
+    except exceptions.VaultError as error:
+        _raise_for(about, type(error).__name__)
+    except requests.RequestException as error:
+        msg = f"{about}: the vault: {type(error).__name__}"
+        raise TemporaryError(msg) from None
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        # The library takes answers apart without looking.
+        said = type(error).__name__
+        msg = f"{about}: the vault's answer is none: {said}"
+        raise TemporaryError(msg) from None
+
+
+def _raise_for(about: str, said: str) -> NoReturn:
+    msg = f"{about}: the vault said {said}"
+    if said in {"InternalServerError", "VaultDown", "RateLimitExceeded"}:
+        raise TemporaryError(msg) from None
+    raise PermanentError(msg) from None
 
 
 @dataclass(frozen=True)

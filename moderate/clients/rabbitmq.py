@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from uuid import uuid4
 
 import pika
 from pika.adapters.blocking_connection import (
@@ -27,6 +28,7 @@ from pika.exceptions import (
     ChannelClosedByBroker,
     ProbableAccessDeniedError,
     ProbableAuthenticationError,
+    UnroutableError,
 )
 from pydantic import SecretStr
 
@@ -41,6 +43,7 @@ MOST_MESSAGES = 10_000
 
 _ACCESS_REFUSED = 403
 _NOT_FOUND = 404
+_PRECONDITION_FAILED = 406
 _PERSISTENT = 2
 _REFUSED = (
     AuthenticationError,
@@ -215,6 +218,51 @@ class Channel:
                 raise
             channel.close()
             return int(found.method.message_count)
+
+    def may_read(self, queue: str) -> bool | None:
+        """Say whether we may consume a queue; ``None``: there is none.
+
+        Nothing is delivered: the broker looks at our rights first, and then
+        refuses a consumer whose priority is no number.
+        """
+        with self._operation(f"ask for our rights on queue {queue}"):
+            channel = self._connection.channel()
+            try:
+                channel.basic_consume(
+                    queue,
+                    _leave,
+                    arguments={"x-priority": "asked by moderate doctor"},
+                )
+            except ChannelClosedByBroker as error:
+                if error.reply_code == _NOT_FOUND:
+                    return None
+                if error.reply_code == _ACCESS_REFUSED:
+                    return False
+                if error.reply_code == _PRECONDITION_FAILED:
+                    return True
+                raise
+            channel.close()
+            return True
+
+    def may_publish(self) -> bool:
+        """Say whether we may publish to queues by their names.
+
+        Nobody gets what is published: it is for a queue that is not there.
+        """
+        with self._operation("ask for our right to publish"):
+            channel = self._connection.channel()
+            channel.confirm_delivery()
+            try:
+                channel.basic_publish(
+                    "", f"moderate-doctor-{uuid4()}", b"", mandatory=True
+                )
+            except UnroutableError:
+                channel.close()
+            except ChannelClosedByBroker as error:
+                if error.reply_code == _ACCESS_REFUSED:
+                    return False
+                raise
+            return True
 
     def take(
         self,
@@ -395,6 +443,10 @@ def _delivery(
         message_id=properties.message_id,
         headers=properties.headers or {},
     )
+
+
+def _leave(*_: object) -> None:
+    """Take no notice of a message; the end of the channel gives it back."""
 
 
 @contextmanager

@@ -10,13 +10,20 @@ from functools import partial
 
 import httpx
 
-from moderate.connections import storage_client
+from moderate.clients.rabbitmq import Rabbit, Timeouts
+from moderate.connections import storage_client, vault_keys
 from moderate.errors import ModerateError
 from moderate.inbox.database import Conn, server_now
 from moderate.inbox.migrate import MEND, schema_version
 from moderate.inbox.model import Kind
 from moderate.redaction import Redactor
-from moderate.settings import GROUPS, LauncherName, S3Settings, Settings
+from moderate.settings import (
+    GROUPS,
+    LauncherName,
+    RabbitSettings,
+    S3Settings,
+    Settings,
+)
 from moderate.watch.numbers import (
     BROKER_FLOW,
     Numbers,
@@ -28,6 +35,7 @@ from moderate.watch.peers import (
     cluster_of,
     keycloak_clock,
     keycloak_version,
+    kubernetes_version,
 )
 from moderate.watch.rights import lacking_rights
 
@@ -44,6 +52,9 @@ ADVICE = {
     " ingestion bot's, and check {settings}",
     "kubernetes": "see that the worker's service account has the role of"
     " `helm-values/manifests`, and check ANALYSIS_LAUNCHER",
+    "vault": "see that the vault runs and is not sealed, that our token or"
+    " role is known to it, and check VAULT_ADDR, VAULT_TOKEN,"
+    " VAULT_TOKEN_FILE, VAULT_ROLE",
 }
 GROUP_OF = {"rabbitmq": "rabbit"}
 PROBE_KEY = ".moderate-doctor"
@@ -56,6 +67,12 @@ LEAST_VERSIONS: Mapping[str, tuple[int, ...]] = {
     "open_metadata": (1, 12),
 }
 """The oldest of each peer that this service was tried with."""
+
+ASKED_FOR_VERSION: Mapping[str, Callable[[Settings], str]] = {
+    "keycloak": keycloak_version,
+    "kubernetes": kubernetes_version,
+}
+"""Those that do not say their version to a probe."""
 
 LOOKS_MISSED = 5
 LEAST_LATE_SECONDS = 60.0
@@ -101,6 +118,10 @@ def examine(settings: Settings, kinds: Iterable[Kind]) -> Iterator[Finding]:
         yield from _cluster(settings)
     if settings.rabbit and settings.flow(BROKER_FLOW).is_on:
         yield from _queues(numbers)
+    if settings.rabbit and not _problem_of(numbers, "rabbitmq"):
+        yield _broker_rights(settings, settings.rabbit)
+    if _is_well(numbers, "vault"):
+        yield _key_rights(settings)
     if not numbers.inbox_problem:
         yield from _ticks(settings, numbers)
     yield from _http_clocks(settings)
@@ -122,8 +143,8 @@ def _peers(settings: Settings, numbers: Numbers) -> Iterator[Finding]:
             yield Finding(check, Grade.FAULT, peer.problem, _advice(peer.peer))
             continue
         version = peer.version
-        if peer.peer == "keycloak":
-            version = _or_unknown(lambda: keycloak_version(settings))
+        if ask := ASKED_FOR_VERSION.get(peer.peer):
+            version = _or_unknown(partial(ask, settings))
         named = f", version {version}" if version else ""
         found = f"answers and knows us, {peer.seconds:.2f} s{named}"
         yield _judged(peer.peer, Finding(check, Grade.OK, found), version)
@@ -149,6 +170,55 @@ def _judged(peer: str, finding: Finding, version: str) -> Finding:
 
 def _problem_of(numbers: Numbers, peer: str) -> str:
     return "".join(p.problem for p in numbers.peers if p.peer == peer)
+
+
+def _is_well(numbers: Numbers, peer: str) -> bool:
+    return any(p.peer == peer and not p.problem for p in numbers.peers)
+
+
+def _broker_rights(settings: Settings, rabbit: RabbitSettings) -> Finding:
+    """Ask whether we may take messages, and put those aside that are wrong."""
+    check = "rabbitmq rights"
+    queue = settings.matrix_profile.queue
+    bound = settings.operations.probe_timeout.total_seconds()
+    timeouts = Timeouts(connect=bound, operation=bound)
+    try:
+        with Rabbit(rabbit.url, timeouts=timeouts).channel() as channel:
+            may = {
+                f"read queue {queue}": channel.may_read(queue),
+                "write to the default exchange": channel.may_publish(),
+            }
+    except ModerateError as error:
+        said = Redactor(settings.secrets()).redact(str(error))
+        return Finding(check, Grade.NOTE, f"not known: {said}")
+    lacking = [right for right, granted in may.items() if granted is False]
+    if not lacking:
+        return Finding(check, Grade.OK, "the account may do what it needs")
+    return Finding(
+        check,
+        Grade.FAULT,
+        f"the account may not {', nor '.join(lacking)}",
+        "grant it by `rabbitmqctl set_permissions`",
+    )
+
+
+def _key_rights(settings: Settings) -> Finding:
+    """Ask whether we may read the keys of the data services."""
+    check = "vault rights"
+    folder = f"{settings.data_services.vault_path}/"
+    try:
+        granted = vault_keys(settings.data_services).may_read()
+    except ModerateError as error:
+        said = Redactor(settings.secrets()).redact(str(error))
+        return Finding(check, Grade.NOTE, f"not known: {said}")
+    if granted:
+        return Finding(check, Grade.OK, f"the token may read {folder}")
+    return Finding(
+        check,
+        Grade.NOTE,
+        f"the token may not read all keys below {folder}",
+        "grant it `read`, unless it is granted key by key",
+    )
 
 
 def _outputs_bucket(settings: Settings, s3: S3Settings) -> Finding:
@@ -239,8 +309,8 @@ def _lacking_rights(conn: Conn) -> tuple[str, ...]:
     rows = conn.execute(
         "SELECT c.relname AS name FROM pg_class AS c"
         " WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'"
-        " AND c.relname IN ('work_item', 'batch', 'cursor', 'audit',"
-        " 'peer_slot')"
+        # Only `moderate inbox migrate` writes this one.
+        " AND c.relname <> 'schema_version'"
         " AND NOT (has_table_privilege(c.oid, 'SELECT')"
         " AND has_table_privilege(c.oid, 'INSERT')"
         " AND has_table_privilege(c.oid, 'UPDATE')"

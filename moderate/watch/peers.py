@@ -22,12 +22,14 @@ from moderate.clients.object_storage import Timeouts as StorageTimeouts
 from moderate.clients.platform_api import PlatformApi
 from moderate.clients.rabbitmq import Rabbit
 from moderate.clients.rabbitmq import Timeouts as RabbitTimeouts
-from moderate.connections import inbox_address
-from moderate.errors import ModerateError, PermanentError
+from moderate.connections import inbox_address, vault_keys
+from moderate.errors import ModerateError, PermanentError, TemporaryError
 from moderate.inbox.database import server_version, single_connection
 from moderate.redaction import Redactor
 from moderate.settings import (
+    DataServiceSettings,
     KeycloakSettings,
+    KeySource,
     LauncherName,
     OpenMetadataSettings,
     PlatformApiSettings,
@@ -47,6 +49,7 @@ PEERS = (
     "s3",
     "open_metadata",
     "kubernetes",
+    "vault",
 )
 """All that can be set up."""
 
@@ -110,6 +113,9 @@ def peers_of(settings: Settings) -> Mapping[str, Ask]:
         asks["open_metadata"] = lambda: _open_metadata(catalogue, bound)
     if settings.analyses.launcher is LauncherName.KUBERNETES:
         asks["kubernetes"] = lambda: _kubernetes(settings)
+    keys = settings.data_services
+    if keys.key_source is KeySource.VAULT:
+        asks["vault"] = lambda: _vault(keys, bound)
     return asks
 
 
@@ -282,6 +288,28 @@ def _kubernetes(settings: Settings) -> Greeted:
     for kind in (JOBS, PODS):
         cluster.get(kind, NO_OBJECT.lstrip("."))
     return Greeted()
+
+
+def kubernetes_version(settings: Settings) -> str:
+    """Return the cluster's version, which not everybody is told.
+
+    Raises:
+        TemporaryError: We are not, or it can't be reached.
+    """
+    from kubernetes import client
+    from urllib3.exceptions import HTTPError  # noqa: PLC0415
+
+    bound = settings.operations.probe_timeout.total_seconds()
+    api = client.VersionApi(cluster_of(settings).client)
+    try:
+        return str(api.get_code(_request_timeout=bound).git_version or "")
+    except (client.ApiException, HTTPError, ValueError) as error:
+        msg = f"the cluster's version: {type(error).__name__}"
+        raise TemporaryError(msg) from None
+
+
+def _vault(settings: DataServiceSettings, bound: float) -> Greeted:
+    return Greeted(vault_keys(settings, bound).greet())
 
 
 def _http_timeouts(bound: float) -> HttpTimeouts:

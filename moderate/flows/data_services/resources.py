@@ -11,6 +11,7 @@ from dagster import ConfigurableResource, InitResourceContext
 from pydantic import Field, PrivateAttr, SecretStr
 
 from moderate.clients.data_keys import FolderKeys, KubernetesKeys, VaultKeys
+from moderate.connections import vault_keys
 from moderate.errors import SettingsError
 from moderate.resources import S3Resource
 from moderate.settings import (
@@ -71,15 +72,7 @@ def store_of(
         case KeySource.KUBERNETES:
             return KubernetesKeys(settings.key_secret, settings.key_namespace)
         case KeySource.VAULT:
-            return VaultKeys(
-                url=str(settings.vault_url),
-                token=settings.vault_token,
-                token_file=settings.vault_token_file,
-                role=settings.vault_role,
-                mount=settings.vault_mount,
-                path=settings.vault_path,
-                version=settings.vault_version,
-            )
+            return vault_keys(settings)
         case KeySource.NONE:
             return NoKeys()
 

@@ -1,6 +1,5 @@
 """Messages are taken, acknowledged and published, or it is said why not."""
 
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,8 +19,8 @@ from moderate.clients.rabbitmq import (
     Timeouts,
 )
 from moderate.errors import TemporaryError
-from moderate.local import install
 from moderate.local.services.rabbitmq import RabbitMQ
+from moderate_tests.integration.clients.accounts import account, control
 from moderate_tests.integration.clients.proxy import Proxy, proxied
 
 pytestmark = pytest.mark.services
@@ -449,25 +448,44 @@ def test_publishing_to_no_queue_is_told_and_the_next_works(
     assert waiting(admin, queue) == 1
 
 
+def test_rights_are_asked_for_and_nobody_notices(
+    rabbit: Rabbit, queue: str, admin: BlockingChannel
+) -> None:
+    admin.basic_publish("", queue, b"job")
+    with rabbit.channel() as channel:
+        assert channel.may_read(queue) is True
+        assert channel.may_read(f"no-{queue}") is None
+        assert channel.may_publish() is True
+        assert channel.queue_length(queue) == 1
+    method, _, body = admin.basic_get(queue, auto_ack=True)
+    assert (body, method.redelivered) == (b"job", False)
+
+
+def test_rights_that_are_missing_are_said_one_by_one(
+    rabbitmq: RabbitMQ, queue: str
+) -> None:
+    with (
+        account(rabbitmq, write="^amq.default$", read="^$") as url,
+        Rabbit(SecretStr(url)).channel() as channel,
+    ):
+        assert channel.queue_length(queue) == 0, "any account may look"
+        assert channel.may_read(queue) is False
+        assert channel.may_publish() is True
+    with (
+        account(rabbitmq, write="^$", read=".*") as url,
+        Rabbit(SecretStr(url)).channel() as channel,
+    ):
+        assert channel.may_read(queue) is True
+        assert channel.may_publish() is False
+
+
 @contextmanager
 def short_of_memory(rabbitmq: RabbitMQ) -> Iterator[None]:
-    # The system's own wrapper would become the system node's user.
-    control = install.locate(install.RABBITMQ).parent / "rabbitmqctl"
-
-    def watermark(fraction: str) -> None:
-        subprocess.run(
-            [control, "set_vm_memory_high_watermark", fraction],
-            env=rabbitmq.node_environment(),
-            check=True,
-            capture_output=True,
-            timeout=60,
-        )
-
-    watermark("0.000001")
+    control(rabbitmq, "set_vm_memory_high_watermark", "0.000001")
     try:
         yield
     finally:
-        watermark("0.4")
+        control(rabbitmq, "set_vm_memory_high_watermark", "0.4")
 
 
 def test_a_broker_short_of_memory_blocks_publishing_but_no_acknowledgement(

@@ -24,8 +24,10 @@ from moderate.cli import cli
 from moderate.flows.operations.observing import operations_sensor
 from moderate.kinds import all_kinds
 from moderate.local.ports import free_port
+from moderate.local.services.rabbitmq import RabbitMQ
 from moderate.local.services.s3 import S3
 from moderate.watch.prometheus import ServiceCollector
+from moderate_tests.integration.clients.accounts import account
 from moderate_tests.integration.flows.platform import environment
 from moderate_tests.integration.operations.conftest import (
     KIND,
@@ -94,6 +96,7 @@ def test_a_sound_installation_has_no_fault(watched: Watched) -> None:
     found = findings()
     assert found["inbox schema"]["grade"] == "ok"
     assert found["inbox rights"]["grade"] == "ok"
+    assert found["rabbitmq rights"]["grade"] == "ok"
     assert found["clock of postgres"]["grade"] == "ok"
     assert "RabbitMQ" in found["peer rabbitmq"]["found"]
     assert "version" in found["peer postgres"]["found"]
@@ -193,6 +196,44 @@ def test_a_role_that_may_not_write_is_a_fault_that_names_the_tables(
         watched.sql(f"DROP OWNED BY {role}; DROP ROLE {role}")
     assert found["grade"] == "fault"
     assert "work_item" in found["found"]
+
+
+def test_every_table_of_the_inbox_is_looked_at(watched: Watched) -> None:
+    """A role may have been granted those of an earlier release only."""
+    role = f"earlier_{os.getpid()}_{free_port()}"
+    watched.sql(
+        f"CREATE ROLE {role} LOGIN PASSWORD 'secret-of-earlier';"
+        f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {role};"
+        f"REVOKE UPDATE ON metadata_part FROM {role};"
+        f"REVOKE INSERT ON schema_version FROM {role}"
+    )
+    earlier = {
+        "POSTGRES_USERNAME": role,
+        "POSTGRES_PASSWORD": "secret-of-earlier",
+    }
+    try:
+        with environment(earlier):
+            found = findings()["inbox rights"]
+    finally:
+        watched.sql(f"DROP OWNED BY {role}; DROP ROLE {role}")
+    assert found["grade"] == "fault"
+    assert found["found"] == "the role may not write metadata_part"
+
+
+def test_a_broker_s_account_that_may_not_take_messages_is_a_fault(
+    watched: Watched, rabbitmq: RabbitMQ
+) -> None:
+    queue = watched.settings.matrix_profile.queue
+    with watched.rabbit().channel() as channel:
+        channel.declare_durable(queue)
+    with (
+        account(rabbitmq, write=".*", read="^$") as url,
+        environment({"RABBIT_URL": url}),
+    ):
+        found = findings()
+    assert found["peer rabbitmq"]["grade"] == "ok", "it can be looked at"
+    assert found["rabbitmq rights"]["grade"] == "fault"
+    assert f"may not read queue {queue}" in found["rabbitmq rights"]["found"]
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Each peer is told apart: well, away, of no right, or too old."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -28,6 +28,22 @@ pytestmark = pytest.mark.services
 
 CANARY = "canary-secret"
 JSON = {"Content-Type": "application/json"}
+VERSION = {
+    "major": "1",
+    "minor": "33",
+    "gitVersion": "v1.33.4",
+    **dict.fromkeys(
+        (
+            "gitCommit",
+            "gitTreeState",
+            "buildDate",
+            "goVersion",
+            "compiler",
+            "platform",
+        ),
+        "",
+    ),
+}
 # No test is about a machine that is too busy.
 PATIENT = {"OPERATIONS_PROBE_SECONDS": "20"}
 
@@ -207,6 +223,8 @@ def reviewing(*refused: tuple[str, str]) -> Iterator[str]:
     """Answer who may what; know no Job and no pod."""
 
     def answer(request: Request) -> Reply:
+        if request.path.startswith("/version"):
+            return Reply(200, VERSION, headers=JSON)
         if request.method != "POST":
             return Reply(404, {"kind": "Status", "code": 404}, headers=JSON)
         body = request.json()
@@ -225,6 +243,7 @@ def test_a_sound_cluster_lets_us_do_what_we_need(
     with reviewing() as url:
         found = findings(use_cluster(url))
     assert found["peer kubernetes"]["grade"] == "ok"
+    assert "version v1.33.4" in found["peer kubernetes"]["found"]
     assert found["kubernetes rights"]["grade"] == "ok"
 
 
@@ -265,6 +284,61 @@ def test_the_role_grants_what_the_doctor_asks_for() -> None:
         for verb in verbs
     }
     assert wanted <= granted
+
+
+# The vault
+
+VAULT_TOKEN = f"{CANARY}-of-the-vault"
+
+
+@contextmanager
+def vault(*, rights: Sequence[str]) -> Iterator[Mapping[str, str]]:
+    """Answer as a vault does; yield the settings that name it."""
+    answers = {
+        "/v1/auth/token/lookup-self": {"data": {"policies": ["default"]}},
+        "/v1/sys/health": {"sealed": False, "version": "2.3.1"},
+        "/v1/sys/capabilities-self": {"capabilities": list(rights)},
+    }
+
+    def answer(request: Request) -> Reply:
+        knows = request.headers.get("x-vault-token") == VAULT_TOKEN
+        if knows and (found := answers.get(request.path.split("?")[0])):
+            return Reply(200, found, headers=JSON)
+        return Reply(403, {"errors": ["permission denied"]}, headers=JSON)
+
+    with serving() as peer:
+        peer.answer = answer
+        yield {
+            "DATA_KEYS_SOURCE": "vault",
+            "VAULT_ADDR": peer.url,
+            "VAULT_TOKEN": VAULT_TOKEN,
+        }
+
+
+def test_a_sound_vault_says_its_version_and_our_rights(
+    watched: Watched,
+) -> None:
+    with vault(rights=["read"]) as given:
+        found = findings(given)
+    assert found["peer vault"]["grade"] == "ok"
+    assert "version 2.3.1" in found["peer vault"]["found"]
+    assert found["vault rights"]["grade"] == "ok"
+
+
+def test_a_vault_whose_keys_may_not_be_read_is_told(watched: Watched) -> None:
+    with vault(rights=["deny"]) as given:
+        found = findings(given)
+    assert found["vault rights"]["grade"] == "note", "single keys may be"
+    assert "grant it `read`" in found["vault rights"]["advice"]
+
+
+def test_a_vault_that_does_not_know_us_is_a_fault(watched: Watched) -> None:
+    with vault(rights=["read"]) as given:
+        wrong = {**given, "VAULT_TOKEN": CANARY}
+        found = fault(wrong, "vault")
+        assert "vault rights" not in findings(wrong)
+    assert "Forbidden" in found["found"]
+    assert "VAULT_TOKEN" in found["advice"]
 
 
 # All of them

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
+from moderate.clients import data_keys
 from moderate.clients.data_keys import (
     FolderKeys,
     KubernetesKeys,
@@ -23,6 +24,11 @@ TOKEN = "canary-of-the-token"
 V2 = "/v1/secret/data/encryption_keys/pii_key"
 V1 = "/v1/kv/encryption_keys/pii_key"
 SECRET = "/api/v1/namespaces/here/secrets/keys"
+SELF = "/v1/auth/token/lookup-self"
+HEALTH = "/v1/sys/health"
+LOGIN = "/v1/auth/kubernetes/login"
+REVOKE = "/v1/auth/token/revoke-self"
+CAPABILITIES = "/v1/sys/capabilities-self"
 
 
 class Peer:
@@ -31,12 +37,17 @@ class Peer:
     def __init__(self) -> None:
         self.answers: dict[str, tuple[int, object]] = {}
         self.tokens: list[str | None] = []
+        self.asked: list[str] = []
+        self.bodies: list[bytes] = []
         peer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:  # http.server's name
                 peer.tokens.append(self.headers.get("X-Vault-Token"))
+                length = int(self.headers.get("Content-Length") or 0)
+                peer.bodies.append(self.rfile.read(length))
                 path = self.path.split("?")[0]
+                peer.asked.append(path)
                 status, body = peer.answers.get(path, (404, {"errors": []}))
                 content = json.dumps(body).encode()
                 self.send_response(status)
@@ -44,6 +55,8 @@ class Peer:
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)
+
+            do_POST = do_GET  # noqa: N815  # http.server's name
 
             def log_message(self, *_: object) -> None:
                 """Stay silent."""
@@ -122,6 +135,71 @@ def test_a_vault_s_errors_are_of_our_kinds(
 def test_a_vault_that_is_down_is_temporary() -> None:
     with pytest.raises(TemporaryError, match="ConnectionError"):
         VaultKeys("http://127.0.0.1:1", SecretStr(TOKEN)).read("pii_key")
+
+
+def well(peer: Peer) -> None:
+    """Let the peer be a vault that knows us."""
+    peer.answers |= {
+        SELF: (200, {"data": {"policies": ["default"]}}),
+        HEALTH: (200, {"sealed": False, "version": "2.3.1"}),
+    }
+
+
+def test_a_vault_that_knows_us_says_its_version(peer: Peer) -> None:
+    well(peer)
+    assert VaultKeys(peer.url, SecretStr(TOKEN)).greet() == "2.3.1"
+    assert peer.asked == [SELF, HEALTH], "a token that was given stays"
+    assert set(peer.tokens) == {TOKEN}
+
+
+def test_a_token_that_was_got_for_a_look_is_given_up(
+    peer: Peer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is a look each minute: they would pile up."""
+    well(peer)
+    peer.answers[LOGIN] = (200, {"auth": {"client_token": TOKEN}})
+    peer.answers[REVOKE] = (204, {})
+    (tmp_path / "jwt").write_text("jwt")
+    monkeypatch.setattr(data_keys, "SERVICE_ACCOUNT_TOKEN", tmp_path / "jwt")
+    store = VaultKeys(peer.url, role="reader")
+    assert store.greet() == "2.3.1"
+    assert peer.asked == [LOGIN, SELF, HEALTH, REVOKE]
+    peer.answers[SELF] = (403, {"errors": ["permission denied"]})
+    peer.answers[REVOKE] = (400, {"errors": ["batch tokens can't be revoked"]})
+    with pytest.raises(PermanentError, match="the vault said Forbidden"):
+        store.greet()
+    assert peer.asked[-1] == REVOKE
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(403, PermanentError), (503, TemporaryError)]
+)
+def test_a_vault_that_is_sealed_or_does_not_know_us_is_said_so(
+    peer: Peer, status: int, kind: type[ModerateError]
+) -> None:
+    well(peer)
+    peer.answers[SELF] = (status, {"errors": [TOKEN]})
+    with pytest.raises(kind, match="the login: the vault said") as caught:
+        VaultKeys(peer.url, SecretStr(TOKEN)).greet()
+    assert TOKEN not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("told", "granted"),
+    [(["read", "list"], True), (["root"], True), (["deny"], False)],
+)
+@pytest.mark.parametrize(
+    ("version", "path"),
+    [(1, "secret/encryption_keys/"), (2, "secret/data/encryption_keys/")],
+)
+def test_a_vault_says_whether_we_may_read_the_keys(
+    peer: Peer, told: list[str], *, granted: bool, version: int, path: str
+) -> None:
+    peer.answers[CAPABILITIES] = (200, {"capabilities": told})
+    store = VaultKeys(peer.url, SecretStr(TOKEN), version=version)
+    assert store.may_read() is granted
+    (asked,) = json.loads(peer.bodies[-1])["paths"]
+    assert asked.startswith(path)
 
 
 @pytest.fixture

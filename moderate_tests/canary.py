@@ -40,6 +40,8 @@ SHAPES = {
 LEAST_CORE = 8
 """Characters of base64; fewer could stand there by chance."""
 
+SQLITE = b"SQLite format 3\0"
+
 AROUND = 100
 """Characters that are shown before a leak; what is around it tells whence."""
 
@@ -234,10 +236,16 @@ def files(folder: Path, but: Collection[Path] = ()) -> Iterator[Text]:
 
 def file(path: Path, name: str) -> Iterator[Text]:
     """Yield a file by the name that it is shown by, a database by cells."""
-    if path.suffix in {".db", ".sqlite"}:
+    if _is_sqlite(path):
         yield from ((name, cell) for cell in _cells(path))
     elif not path.name.endswith(("-wal", "-shm", "-journal")):
         yield name, path.read_bytes().decode(errors="replace")
+
+
+def _is_sqlite(path: Path) -> bool:
+    # By name, Keycloak's own database would be one, too.
+    with path.open("rb") as opened:
+        return opened.read(len(SQLITE)) == SQLITE
 
 
 def _cells(path: Path) -> Iterator[str]:

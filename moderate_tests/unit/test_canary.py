@@ -177,7 +177,7 @@ def found_in(texts: Any) -> bool:
 
 @pytest.mark.parametrize(
     "name",
-    ["log.txt", "deep/er/log", f"{SECRET}.txt", f"{SECRET}/x", "b.db-x"],
+    ["log.txt", "deep/er/log", f"{SECRET}.txt", f"{SECRET}/x", "h2.mv.db"],
 )
 def test_it_is_found_in_files_and_in_their_names(
     tmp_path: Path, name: str

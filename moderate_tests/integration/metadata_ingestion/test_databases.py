@@ -2,6 +2,7 @@
 
 import pytest
 
+from moderate.inbox.metadata_sources import Flow
 from moderate_tests.integration.metadata_ingestion.world import (
     SHOP_TABLES,
     World,
@@ -71,3 +72,32 @@ def test_rows_are_told_as_they_are_and_not_as_they_were_estimated(
     service = world.service(name)
     profile = world.profile(f"{service}.{name}.sales.customers")
     assert profile["rowCount"] == 60
+
+
+def test_what_was_there_before_all_memory_goes_and_is_named(
+    world: World,
+) -> None:
+    """As on a server that another ingestion filled."""
+    name = world.database("shop")
+    first = world.ingest()
+    assert first.success, first.failures()
+    world.sql(
+        name, "DROP FUNCTION sales.double; DROP TABLE sales.orders CASCADE"
+    )
+    (source,) = world.memory.sources(Flow.POSTGRES)
+    world.memory.forget(source)
+    run = world.ingest()
+    assert run.success, run.failures()
+    service = world.service(name)
+    assert world.tables(service) == {f"{service}.{name}.sales.customers"}
+    assert not world.entity("storedProcedures")["data"]
+    notes = run.metadata(name)["notes"]
+    assert "3 that OpenMetadata had, and the source has not" in notes
+    assert "sales.double" in notes
+
+
+def test_a_name_that_is_nowhere_is_noted(world: World) -> None:
+    world.database("shop")
+    look = world.ingest(only=["typo"]).look()
+    assert look["found"] == 0
+    assert "'typo' was asked for, and there is none" in look["notes"]

@@ -2,6 +2,7 @@
 
 import pytest
 
+from moderate.errors import TemporaryError
 from moderate.flows.metadata_ingestion.catalogue import (
     Catalogue,
     DatabaseGoneError,
@@ -131,8 +132,14 @@ def test_rows_that_came_between_two_crashes_are_seen(world: World) -> None:
 def test_a_database_that_is_gone_is_told_from_one_that_fails(
     world: World,
 ) -> None:
-    with pytest.raises(DatabaseGoneError):
-        _look(f"{world.prefix}nowhere")
+    # The server quotes names in its own language, and in its own way.
+    for gone in ("nowhere", "no  where"):
+        with pytest.raises(DatabaseGoneError):
+            _look(f"{world.prefix}{gone}")
+    closed = world.database("closed", "SELECT 1")
+    world.sql("postgres", f'ALTER DATABASE "{closed}" ALLOW_CONNECTIONS off')
+    with pytest.raises(TemporaryError):
+        _look(closed)
 
 
 def test_only_databases_that_are_ours_to_read_are_listed(

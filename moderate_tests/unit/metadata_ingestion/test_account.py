@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 from pydantic import SecretStr
 
+from moderate.clients.open_metadata import RENEWAL
 from moderate.flows.metadata_ingestion.account import REFUSED, Account
 from moderate.flows.metadata_ingestion.plan import WHOLE, table
 from moderate.flows.metadata_ingestion.task import (
@@ -88,6 +89,7 @@ def test_a_refused_token_is_told_by_its_variable() -> None:
     refusal = SimpleNamespace(status_code=401)
     account.requested("GET", "/tables", refusal)
     assert account.outcome().error == REFUSED
+    assert RENEWAL in REFUSED
 
 
 def test_a_request_that_failed_is_the_reason_of_what_was_in_it() -> None:

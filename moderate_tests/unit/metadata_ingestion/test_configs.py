@@ -1,13 +1,15 @@
 """The framework's models take what we make, and mean what we mean."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
 from pydantic import SecretStr
 
-from moderate.flows.metadata_ingestion import configs, prefixes
+from moderate.flows.metadata_ingestion import configs, postgres, prefixes
 from moderate.flows.metadata_ingestion.fqns import fqn_of
+from moderate.flows.metadata_ingestion.names import is_nameless
 from moderate.flows.metadata_ingestion.plan import (
     SCHEMA,
     TABLE,
@@ -126,9 +128,12 @@ def test_names_are_quoted_as_the_framework_quotes_them() -> None:
     assert len(fqn_of(LAKE, long)) < 60
 
 
-@pytest.mark.parametrize("name", ['da"ta', '"data"x', 'da"t.a'])
-def test_the_framework_has_no_name_with_a_double_quote(name: str) -> None:
+@pytest.mark.parametrize("name", ['da"ta', '"data"x', 'da"t.a', "da\nta"])
+def test_the_framework_has_no_qualified_name_with_some_signs(
+    name: str,
+) -> None:
     """Such a database is left out; if it has one some day, no longer."""
+    assert is_nameless(name)
     task = replace(TASK, source=replace(TASK.source, name=name))
     with pytest.raises(ValueError, match="name"):
         fqn_of(task, WHOLE)
@@ -136,3 +141,67 @@ def test_the_framework_has_no_name_with_a_double_quote(name: str) -> None:
     with pytest.raises(ValueError, match="name"):
         fqn_of(TASK, schema)
     assert fqn_of(TASK, table("sales", name))
+
+
+def test_what_the_server_keeps_for_itself_has_no_name() -> None:
+    from metadata.ingestion.models.custom_basemodel_validation import (  # noqa: PLC0415
+        RESTRICTED_KEYWORDS,
+    )
+
+    assert all(is_nameless(f"da{sign}ta") for sign in RESTRICTED_KEYWORDS)
+    assert not is_nameless("a:b's Größe")
+
+
+def test_no_name_of_a_database_is_an_argument_of_its_connection() -> None:
+    name = "x?host=evil.example&hostaddr=10.0.0.1&user=eve&options=-c%20a#/@"
+    task = replace(
+        TASK,
+        source=replace(TASK.source, name=name),
+        place=replace(PLACE, host="::1"),
+    )
+    service = configs.workflow_config(task).source.serviceConnection
+    connection = service.root.config
+    url = postgres.url_of(connection)
+    assert url.get_dialect()().create_connect_args(url) == (
+        [],
+        {
+            "host": "::1",
+            "port": 5432,
+            "user": "u",
+            "password": PASSWORD,
+            "dbname": name,
+        },
+    )
+    assert connection.hostPort == "[::1]:5432"
+    assert connection.connectionArguments.root["dbname"] == name
+
+
+def test_all_names_that_the_framework_writes_into_sql_are_bound() -> None:
+    from metadata.ingestion.source.database.postgres import (  # noqa: PLC0415
+        queries,
+    )
+
+    written = {
+        name: text
+        for name, text in vars(queries).items()
+        if isinstance(text, str) and re.search(r"'\{\w+\}'", text)
+    }
+    assert set(written) == set(postgres.QUERIES)
+    evil = "x'; DROP TABLE a;--"
+    for text in written.values():
+        names = dict.fromkeys(re.findall(r"\{(\w+)\}", text), evil)
+        compiled = postgres.Bound(text).format(**names).compile()
+        assert compiled.params == names
+        assert evil not in str(compiled)
+
+
+@pytest.mark.parametrize("mode", ["verify-ca", "verify-full"])
+def test_the_authority_may_be_libpqs(mode: str) -> None:
+    from metadata.utils.ssl_manager import check_ssl_and_init  # noqa: PLC0415
+
+    task = replace(TASK, place=replace(PLACE, sslmode=mode))
+    service = configs.workflow_config(task).source.serviceConnection
+    connection = service.root.config
+    # With a manager it is refused: it knows no certificate of an authority.
+    assert check_ssl_and_init(connection) is None
+    assert connection.connectionArguments.root["sslmode"] == mode

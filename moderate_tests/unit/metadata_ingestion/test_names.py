@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moderate.flows.metadata_ingestion.names import (
+    LONGEST_NAME,
     mapping_key,
     named,
     service_name,
@@ -80,6 +81,28 @@ def test_a_name_that_is_gone_is_not_given_to_another() -> None:
     known = [Source(Flow.POSTGRES, "my_db", "key", "p-my-db")]
     got = named(Flow.POSTGRES, "p", ["my-db"], known)
     assert got.sources[0].service != "p-my-db"
+
+
+def test_a_long_prefix_keeps_its_hash_and_fits() -> None:
+    base, longest = "platform-datalake", 173
+    name = "x" * longest + "/"
+    digest = hashlib.sha256(name.encode()).hexdigest()
+    whole = f"{base}-{'x' * longest}-{digest}"
+    assert len(whole) == LONGEST_NAME
+    assert service_name(Flow.DATALAKE, base, name) == whole
+    longer = f"x{name}"
+    digest = hashlib.sha256(longer.encode()).hexdigest()
+    assert service_name(Flow.DATALAKE, base, longer) == (
+        f"{base}-{'x' * longest}-{digest}"
+    )
+
+
+def test_long_names_alike_differ_and_fit() -> None:
+    base = "p" * LONGEST_NAME
+    first, second = named(Flow.POSTGRES, base, ["a", "b"], []).sources
+    assert first.service == base
+    assert second.service != first.service
+    assert len(second.service) == LONGEST_NAME
 
 
 @given(st.text(max_size=2000))

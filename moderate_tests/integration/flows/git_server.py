@@ -50,7 +50,7 @@ class GitServer(ThreadingHTTPServer):
         self.cut_off = 0
         self.other_bytes = False
         secret = folder / "server.pem"
-        _certify(self.authority, secret)
+        certify(self.authority, secret)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.authority, secret)
         self.socket = context.wrap_socket(self.socket, server_side=True)
@@ -174,7 +174,7 @@ def serving(origin: Origin, folder: Path) -> Iterator[GitServer]:
             thread.join()
 
 
-def _certify(certificate: Path, secret: Path) -> None:
+def certify(certificate: Path, secret: Path) -> None:
     """Write a certificate that vouches for itself, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])

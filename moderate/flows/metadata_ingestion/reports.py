@@ -56,17 +56,7 @@ def of_find(
             sum("is left out" in note for note in notes)
         ),
         "unchanged sources": MetadataValue.table(
-            [
-                TableRecord(
-                    {
-                        "source": source.name,
-                        "service in OpenMetadata": source.service,
-                        "parts": parts,
-                    }
-                )
-                for source, parts in unchanged[:MOST_SHOWN]
-            ],
-            _UNCHANGED,
+            _of_unchanged(unchanged), _UNCHANGED
         ),
         "notes": MetadataValue.md(_list(notes)),
         "seconds": MetadataValue.float(round(seconds, 3)),
@@ -83,13 +73,7 @@ def of_step(report: Report) -> Metadata:
         "unchanged": MetadataValue.int(report.unchanged),
         "removed": MetadataValue.int(report.removed),
         "failed": MetadataValue.int(len(report.failed)),
-        "failures": MetadataValue.table(
-            [
-                TableRecord({"what": name, "why": why[:LONGEST]})
-                for name, why in report.failed[:MOST_SHOWN]
-            ],
-            _FAILED,
-        ),
+        "failures": MetadataValue.table(_of_failed(report.failed), _FAILED),
         "requests that write": MetadataValue.int(report.requests),
         "notes": MetadataValue.md(_list(report.notes)),
         "began": MetadataValue.timestamp(
@@ -125,6 +109,28 @@ def failure(report: Report) -> str:
     ]
     more = len(report.failed) - MOST_SHOWN
     return "\n".join([*lines, *([f"… and {more} more"] if more > 0 else [])])
+
+
+def _of_unchanged(
+    unchanged: Sequence[tuple[Source, int]],
+) -> list[TableRecord]:
+    rows = [(each.name, each.service, parts) for each, parts in unchanged]
+    if rest := rows[MOST_SHOWN:]:
+        more = sum(parts for _, _, parts in rest)
+        rows[MOST_SHOWN:] = [(f"… {len(rest)} more", "", more)]
+    return [
+        TableRecord(
+            {"source": name, "service in OpenMetadata": service, "parts": n}
+        )
+        for name, service, n in rows
+    ]
+
+
+def _of_failed(failed: Sequence[tuple[str, str]]) -> list[TableRecord]:
+    rows = [(name, why[:LONGEST]) for name, why in failed]
+    if rest := rows[MOST_SHOWN:]:
+        rows[MOST_SHOWN:] = [(f"… {len(rest)} more", "")]
+    return [TableRecord({"what": name, "why": why}) for name, why in rows]
 
 
 def _list(notes: Sequence[str]) -> str:

@@ -11,7 +11,13 @@ from moderate.local.realm_file import PREFIX
 from moderate.local.services.in_docker import project_of
 from moderate.local.stack import OWN_SECRETS, PORT_NAMES
 from moderate.settings import load_settings
-from moderate_tests.unit.deploy.files import ROOT, environment_file, load
+from moderate_tests.unit.deploy.files import (
+    MANIFESTS,
+    ROOT,
+    documents,
+    environment_file,
+    load,
+)
 
 COMPOSE = ROOT / "compose"
 SCHEMA = ROOT / "moderate_tests" / "unit" / "deploy" / "compose-spec.json"
@@ -114,3 +120,22 @@ def test_the_example_settings_are_right_and_fit_the_services() -> None:
     assert ours["S3_SECRET_ACCESS_KEY"] == theirs["S3_SECRET_ACCESS_KEY"]
     assert ours["API_PASSWORD"] == theirs["REALM_WORKFLOWS_PASSWORD"]
     assert theirs["RABBITMQ_PASSWORD"] in ours["RABBIT_URL"]
+
+
+def test_search_asks_for_no_password_here_nor_on_the_local_cluster() -> None:
+    """From 2.12 on it ends at once otherwise, whatever else switches it off.
+
+    https://github.com/opensearch-project/security/issues/4062
+    """
+    (deployment,) = [
+        each
+        for each in documents(MANIFESTS / "local" / "platform.yaml")
+        if (each["kind"], each["metadata"]["name"])
+        == ("Deployment", "opensearch")
+    ]
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    on_cluster = {each["name"]: each["value"] for each in container["env"]}
+
+    assert on_cluster == SERVICES["opensearch"]["environment"]
+    assert on_cluster["DISABLE_SECURITY_PLUGIN"] == "true"
+    assert container["image"] == SERVICES["opensearch"]["image"]

@@ -200,8 +200,15 @@ class Lease:
         self,
         items: Sequence[WorkItem] | None = None,
         delay: timedelta = timedelta(),
+        reason: str | None = None,
     ) -> int:
         """Give items back without counting an attempt; all by default.
+
+        Args:
+            items: Which.
+            delay: Until they are due again.
+            reason: What people read, without secrets, where they wait for
+                something that somebody may have to mend.
 
         Returns:
             How many were still this run's.
@@ -211,7 +218,12 @@ class Lease:
             if not run(conn, "hold_batch", **self._guard()):
                 return 0
             rows = fetch(
-                conn, "release_items", ids=ids, delay=delay, **self._guard()
+                conn,
+                "release_items",
+                ids=ids,
+                delay=delay,
+                reason=clean(reason),
+                **self._guard(),
             )
             self._close_if_empty(conn)
         return len(rows)

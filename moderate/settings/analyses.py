@@ -188,8 +188,8 @@ class MatrixProfileSettings(Group):
         alias="MATRIX_PROFILE_TIMEOUT_SECONDS",
         ge=timedelta(seconds=1),
         le=timedelta(days=7),
-        description="seconds that one analysis may take; also the life of "
-        "the link to its data",
+        description="seconds that one analysis may take; on a cluster the "
+        "pull of its image is part of that",
     )
     memory_mib: int = Field(
         4096,

@@ -19,11 +19,15 @@ class ComputeLog:
         self._left = max_bytes
 
     def __call__(self, line: bytes) -> None:
-        """Write one line."""
+        """Write one line, or what there is room for of it."""
         if self._left <= 0:
             return
-        self._left -= len(line)
-        sys.stdout.write(self._redactor.redact(line.decode(errors="replace")))
+        # Cut only then: half a secret is not known for one.
+        shown = self._redactor.redact(line.decode(errors="replace")).encode()
+        room, self._left = self._left, self._left - len(shown)
+        sys.stdout.write(shown[:room].decode(errors="ignore"))
         if self._left <= 0:
-            sys.stdout.write("[the rest of the log is not shown here]\n")
+            end = "" if shown[:room].endswith(b"\n") else "\n"
+            rest = "[the rest of the log is not shown here]"
+            sys.stdout.write(f"{end}{rest}\n")
         sys.stdout.flush()

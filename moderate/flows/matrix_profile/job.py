@@ -18,11 +18,15 @@ from dagster import (
 
 from moderate.analyses.launcher import AttemptId
 from moderate.clients.platform_api import PlatformApi
-from moderate.errors import TemporaryError
+from moderate.errors import ModerateError
 from moderate.flows import tags
 from moderate.flows.kubernetes_jobs import configured_job, op_tags
 from moderate.flows.matrix_profile import results
-from moderate.flows.matrix_profile.analysis import Analysis, AnalysisError
+from moderate.flows.matrix_profile.analysis import (
+    Analysis,
+    AnalysisError,
+    PostponedError,
+)
 from moderate.flows.matrix_profile.kinds import FLOW
 from moderate.flows.matrix_profile.messages import KIND
 from moderate.flows.matrix_profile.wiring import analysis_of
@@ -49,6 +53,9 @@ from moderate.settings import process_settings
 
 ANALYSIS_OP = "run_matrix_profile"
 RESULTS_OP = "publish_matrix_profile_result"
+
+POSTPONED = timedelta(minutes=1)
+"""Until an item is tried again that nothing could be said of."""
 
 
 @op(
@@ -122,6 +129,9 @@ class _Worker:
             report = self._analysis.perform(self._item, beat)
         except (LeaseLostError, RunCancelledError):
             raise  # says nothing about the analysis
+        except PostponedError as error:
+            self._postpone(error)
+            return None
         except AnalysisError as error:
             word = self._failed(error.cause, error.outcome)
             self._put_away(error.attempt)
@@ -155,20 +165,36 @@ class _Worker:
             return after.word
         return None
 
+    def _postpone(self, error: PostponedError) -> None:
+        """Give the item back, for as long as somebody is away: uncounted."""
+        reason = redactor().redact(str(error))
+        keep_trying(self._lease.release)(delay=POSTPONED, reason=reason)
+        tale = _tale(Retry(POSTPONED), f"{reason} (no failure is counted)")
+        self._failure = Failure(
+            tale,
+            metadata={
+                **_facts(self._item),
+                "failures": MetadataValue.int(self._item.failures),
+                "next attempt": _next_attempt(Retry(POSTPONED)),
+                "reason": MetadataValue.text(reason),
+            },
+            allow_retries=False,
+        )
+
     def _put_away(self, attempt: AttemptId | None) -> None:
         """Remove what is stored by now; the next attempt does it else."""
         if attempt is None:
             return
         try:
             self._analysis.put_away(attempt)
-        except (TemporaryError, OSError) as error:
+        except (ModerateError, OSError) as error:
             self._context.log.warning("the attempt is left: %s", error)
 
     def _end_analysis(self) -> None:
         """Leave nothing behind; what can't be ended now, a sensor ends."""
         try:
             self._analysis.end(self._item)
-        except (TemporaryError, OSError) as error:
+        except (ModerateError, OSError) as error:
             self._context.log.warning("the analysis is left: %s", error)
 
     def _leave_alone(self, error: LeaseLostError) -> None:

@@ -3,18 +3,22 @@
 An item can end while its analysis works: its run was killed too often, a
 person cancelled the run and the worker was killed before it could stop the
 analysis, or an item whose run was evicted was dropped. And a worker that is
-killed after it ended an item leaves the traces of the analysis behind.
+killed after it ended an item leaves the traces of the analysis behind, as
+does one that could not store an analysis' log.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from moderate.analyses.launcher import AttemptId, Launcher
-from moderate.errors import TemporaryError
-from moderate.flows.matrix_profile.analysis import ATTEMPT_KIND
+from moderate.analyses.launcher import AttemptId
+from moderate.errors import ModerateError
+from moderate.flows.matrix_profile.analysis import ATTEMPT_KIND, Analysis
 from moderate.inbox import admin
-from moderate.inbox.model import FINAL_STATES
+from moderate.inbox.model import FINAL_STATES, WorkItem
 from moderate.inbox.store import Inbox
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -22,11 +26,11 @@ class Swept:
     """What a look at all attempts came to, as names of attempts."""
 
     ended: tuple[str, ...] = ()
-    still_running: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
 
 
 def end_leftovers(
-    launcher: Launcher,
+    analysis: Analysis,
     inbox: Inbox,
     *,
     all_are_ours: bool,
@@ -37,7 +41,7 @@ def end_leftovers(
     Twice is harmless: an item that is over gets no further attempt.
 
     Args:
-        launcher: Where attempts run.
+        analysis: What ends attempts, wherever they run.
         inbox: Whose items they are at.
         all_are_ours: Whether the launcher shows this inbox' attempts alone.
             Then those of unknown items are ended too: the inbox was made
@@ -46,25 +50,24 @@ def end_leftovers(
         in_time: Whether there is time for one more.
     """
     ended: list[str] = []
-    still_running: list[str] = []
-    for attempt in launcher.all_attempts():
+    left: list[str] = []
+    for attempt in analysis.launcher.all_attempts():
         if not in_time():
             break
-        if not _is_over(inbox, attempt, unknown=all_are_ours):
+        item = _item_of(inbox, attempt)
+        is_over = item.state in FINAL_STATES if item else all_are_ours
+        if attempt.kind != ATTEMPT_KIND or not is_over:
             continue
         try:
-            launcher.stop(attempt)
-            launcher.clean_up(attempt)
-        except TemporaryError:
-            still_running.append(attempt.name)
+            analysis.end_attempt(attempt, item.key if item else None)
+        except (ModerateError, OSError) as error:
+            _LOG.warning("%s is left: %s", attempt.name, error)
+            left.append(attempt.name)
         else:
             ended.append(attempt.name)
-    return Swept(tuple(ended), tuple(still_running))
+    return Swept(tuple(ended), tuple(left))
 
 
-def _is_over(inbox: Inbox, attempt: AttemptId, *, unknown: bool) -> bool:
-    if attempt.kind != ATTEMPT_KIND:
-        return False
+def _item_of(inbox: Inbox, attempt: AttemptId) -> WorkItem | None:
     with inbox.transaction() as conn:
-        item = admin.get_item(conn, attempt.item_id)
-    return item.state in FINAL_STATES if item else unknown
+        return admin.get_item(conn, attempt.item_id)

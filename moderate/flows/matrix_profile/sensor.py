@@ -25,7 +25,7 @@ from moderate.flows.matrix_profile.job import (
 )
 from moderate.flows.matrix_profile.kinds import FLOW
 from moderate.flows.matrix_profile.leftovers import end_leftovers
-from moderate.flows.matrix_profile.wiring import launcher_of, source_of
+from moderate.flows.matrix_profile.wiring import analysis_of, source_of
 from moderate.flows.sensing import Intake, tick
 from moderate.flows.ticks import deadline, whole_seconds
 from moderate.inbox.cursors import advance_cursor, read_cursor
@@ -35,6 +35,7 @@ from moderate.resources import (
     InboxSource,
     PlatformApiResource,
     RabbitResource,
+    S3Resource,
     redactor,
 )
 from moderate.settings import LauncherName, process_settings
@@ -148,6 +149,7 @@ def _is_known(store: Inbox, job: Job) -> bool:
 )
 def matrix_profile_leftovers_sensor(
     inbox: ResourceParam[InboxSource],
+    s3_object_storage: S3Resource,
 ) -> SkipReason:
     """Look at all attempts that left traces."""
     settings = process_settings()
@@ -155,12 +157,12 @@ def matrix_profile_leftovers_sensor(
     if not flow.is_on:
         return SkipReason(flow.why_off())
     swept = end_leftovers(
-        launcher_of(settings),
+        analysis_of(settings, s3_object_storage, job={}),
         inbox.open(),
         all_are_ours=settings.analyses.launcher is LauncherName.KUBERNETES,
         in_time=deadline(settings.service.tick_budget),
     )
     return SkipReason(
         f"ended {len(swept.ended)} analyses that nobody waits for;"
-        f" still running: {', '.join(swept.still_running) or 'none'}"
+        f" left for the next look: {', '.join(swept.left) or 'none'}"
     )

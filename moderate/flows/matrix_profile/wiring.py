@@ -77,6 +77,8 @@ def analysis_of(
             env=_plain_environment(settings),
             secrets=_secret_environment(settings),
             timeout=flow.timeout,
+            patience=settings.analyses.pending_timeout
+            + settings.analyses.start_patience,
             memory_bytes=flow.memory_mib * MIB,
             command=analysis.IMAGE_COMMAND if in_image else analysis.COMMAND,
         ),

@@ -186,6 +186,7 @@ RETURNING id;
 -- running -> pending without a failure: evicted, or never begun.
 UPDATE work_item
    SET state = 'pending', next_attempt_at = clock_timestamp() + %(delay)s,
+       last_error = coalesce(%(reason)s, last_error),
        batch_id = NULL, begun_at = NULL, updated_at = clock_timestamp()
  WHERE batch_id = %(batch_id)s AND run_id = %(run_id)s
    AND state = 'running'

@@ -38,6 +38,7 @@ def carry_out(
     kube_config.KUBE_CONFIG_DEFAULT_LOCATION = values["KUBECONFIG"]
     analysis.IMAGE_COMMAND = COMMAND
     analysis.POLL = timedelta(seconds=0.1)
+    analysis.PAUSE = timedelta(seconds=0.1)
     with DagsterInstance.ephemeral() as instance:
         build_defs().resolve_job_def(job_name).execute_in_process(
             instance=instance,

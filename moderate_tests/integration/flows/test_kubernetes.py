@@ -3,23 +3,19 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from dagster import DagsterRunStatus, instance_for_test
+from dagster import DagsterRunStatus
 
-from moderate.flows.matrix_profile import analysis, wiring
 from moderate.inbox.model import State
 from moderate.local.services.platform_api import PlatformApi
 from moderate.local.services.s3 import OUTPUTS_BUCKET, S3
 from moderate_tests import canary
 from moderate_tests.integration.flows.kubernetes_service import (
     KubernetesService,
-    cluster_for,
-    settings_for,
-    use_cluster,
+    service_on_cluster,
 )
 from moderate_tests.integration.flows.platform import AsUser, environment
 from moderate_tests.integration.flows.waiting import meanwhile, wait_until
@@ -38,22 +34,10 @@ def on_cluster(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[KubernetesService]:
     """The service in this process; its analyses are stand-ins in pods."""
-    monkeypatch.setattr(analysis, "POLL", timedelta(seconds=0.1))
-    with cluster_for(tmp_path / "analyses") as cluster:
-        values = settings_for(cluster, settings, tmp_path)
-        use_cluster(monkeypatch, values["KUBECONFIG"])
-        # In files: in memory a table that another thread reads is locked.
-        with environment(values), instance_for_test() as instance:
-            service = KubernetesService(
-                instance, platform_api.url, as_user, cluster=cluster
-            )
-            service.prepare()
-            try:
-                yield service
-                service.check_words()
-            finally:
-                service.close()
-                wiring._cluster.cache_clear()
+    with service_on_cluster(
+        settings, platform_api.url, as_user, tmp_path, monkeypatch
+    ) as service:
+        yield service
 
 
 def an_analysis_runs(service: KubernetesService) -> Callable[[], bool]:

@@ -226,6 +226,12 @@ def test_released_items_are_due_at_once_and_uncounted(inbox: Inbox) -> None:
         assert (item.failures, item.alone) == (0, False)
 
 
+def test_what_an_item_was_released_for_is_kept(inbox: Inbox) -> None:
+    """It waits for something that somebody may have to mend."""
+    lease_of(inbox, "1").release(reason="the cluster refuses us")
+    assert look(inbox, "1").last_error == "the cluster refuses us"
+
+
 def test_nothing_is_released_when_nothing_is_named(inbox: Inbox) -> None:
     lease = lease_of(inbox, "1")
     assert lease.release([]) == 0

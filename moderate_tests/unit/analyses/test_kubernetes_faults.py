@@ -90,9 +90,12 @@ def test_an_api_server_that_can_not_answer_now_is_waited_for(
 def test_a_role_that_lacks_a_verb_is_no_fault_of_the_item(
     kubernetes: KubernetesBench,
 ) -> None:
-    """A person mends it, and the item goes on; it must not be dead."""
+    """A person mends it, and the item goes on, of which nothing counts.
+
+    What the flow makes of it is in ``test_kubernetes_outages``.
+    """
     kubernetes.cluster.server.failing = 403
-    with pytest.raises(TemporaryError, match="403"):
+    with pytest.raises(RefusedError, match="403"):
         kubernetes.launcher().launch(kubernetes.spec())
 
 

@@ -128,7 +128,7 @@ def _no_dead_letters(found: _Found) -> tuple[bool, str]:
 def _last_run(found: _Found) -> tuple[bool, str]:
     if not found.flow.is_on:
         return True, "the flow is off"
-    failed = found.runs.last_failed.get(found.flow.flow, ())
+    failed = found.runs.last_failed(found.flow.flow)
     return not failed, "; ".join(failed) or "no last run failed"
 
 

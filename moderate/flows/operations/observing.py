@@ -21,6 +21,7 @@ from dagster import (
     DefaultSensorStatus,
     ObserveResult,
     ResourceParam,
+    RunRecord,
     SensorEvaluationContext,
     SensorResult,
     SkipReason,
@@ -30,7 +31,7 @@ from dagster import (
 from pydantic import BaseModel, Field, ValidationError
 
 from moderate.flows import tags
-from moderate.flows.operations import figures
+from moderate.flows.operations import figures, ingested
 from moderate.flows.operations.admin import FLOW
 from moderate.flows.operations.figures import Metadata, Verdict
 from moderate.flows.operations.runs import (
@@ -73,7 +74,9 @@ DESCRIPTION = (
     " failed within a day."
 )
 RUNS_DESCRIPTION = (
-    "How flow {flow} is. Plots: runs queued, at work, and failed within a day."
+    "How flow {flow} is. Plots: runs queued, at work, and failed within a day;"
+    " of each run of a metadata ingestion, parts found, written, unchanged,"
+    " removed and failed, its seconds, and the most memory of a step."
 )
 
 
@@ -191,10 +194,17 @@ def _dead_of(store: Inbox, flow: str) -> Sequence[WorkItem]:
 
 
 class Told(BaseModel):
-    """Which verdicts Dagster was told last, and when (seconds since 1970)."""
+    """Which verdicts Dagster was told last, and when (seconds since 1970).
+
+    Attributes:
+        passed: The verdicts, by name.
+        at: When all of them were told.
+        runs: By flow, the last run that was summed up.
+    """
 
     passed: dict[str, bool] = Field(default_factory=dict)
     at: float = 0.0
+    runs: dict[str, str] = Field(default_factory=dict)
 
     @classmethod
     def read(cls, cursor: str | None) -> "Told":
@@ -212,13 +222,30 @@ class Told(BaseModel):
             return verdicts
         return [v for v in verdicts if self.passed.get(v.name) != v.passed]
 
-    def after(self, verdicts: Sequence[Verdict], now: float) -> "Told":
+    def after(
+        self,
+        verdicts: Sequence[Verdict],
+        ended: Mapping[str, RunRecord],
+        now: float,
+    ) -> "Told":
         """Return what Dagster knows once it was told the news."""
         again = now - self.at >= CHECKED_AGAIN.total_seconds()
         passed = {v.name: v.passed for v in verdicts}
+        runs = {flow: run.dagster_run.run_id for flow, run in ended.items()}
         return Told(
-            passed={**self.passed, **passed}, at=now if again else self.at
+            passed={**self.passed, **passed},
+            at=now if again else self.at,
+            runs={**self.runs, **runs},
         )
+
+    def new_runs(self, runs: RunNumbers) -> Mapping[str, RunRecord]:
+        """Return by flow the last run, where it was not summed up yet."""
+        return {
+            flow: record
+            for flow in ingested.FLOWS
+            for record in runs.last.get(flow, ())
+            if record.dagster_run.run_id != self.runs.get(flow)
+        }
 
 
 @sensor(
@@ -244,8 +271,16 @@ def operations_sensor(
     verdicts = list(_verdicts(numbers, runs, settings))
     news = told.news(verdicts, now)
     points = _points(numbers, runs, inbox)
+    ended = told.new_runs(runs)
     return SensorResult(
         asset_events=[
+            *(
+                AssetObservation(
+                    figures.flow_key(flow),
+                    metadata=ingested.run_point(context.instance, record),
+                )
+                for flow, record in ended.items()
+            ),
             *(
                 AssetObservation(list(key), metadata=point)
                 for key, point in points.items()
@@ -253,7 +288,7 @@ def operations_sensor(
             *(_evaluation(verdict) for verdict in news),
         ],
         skip_reason=SkipReason(_said(numbers, verdicts)),
-        cursor=told.after(verdicts, now).model_dump_json(),
+        cursor=told.after(verdicts, ended, now).model_dump_json(),
     )
 
 

@@ -104,14 +104,23 @@ class RunNumbers:
         queued: Runs that wait.
         at_work: Runs that are at work.
         failed: Runs that failed within a day.
-        last_failed: The last runs of a flow's jobs, those that failed, each
-            in a phrase.
+        last: The last run that ended of each job of the scheduled flows, by
+            flow.
     """
 
     queued: Counter[str]
     at_work: Counter[str]
     failed: Counter[str]
-    last_failed: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    last: Mapping[str, Sequence[RunRecord]] = field(default_factory=dict)
+
+    def last_failed(self, flow: str) -> Sequence[str]:
+        """Return which last runs of a flow failed, each in a phrase."""
+        runs = [record.dagster_run for record in self.last.get(flow, ())]
+        return [
+            f"the last run of {run.job_name} failed ({run.run_id[:8]})"
+            for run in runs
+            if run.is_failure
+        ]
 
     def point(self, flow: str) -> Mapping[str, MetadataValue]:
         """Return a flow's numbers, to be plotted."""
@@ -144,25 +153,23 @@ def count_runs(instance: DagsterInstance, ours: OurJobs) -> RunNumbers:
             flow(r) or "" for r in open_runs if r.status in AT_WORK
         ),
         failed=Counter(flow(run) or "" for run in failed),
-        last_failed=_last_failed(instance, ours),
+        last=_last(instance, ours),
     )
 
 
-def _last_failed(
+def _last(
     instance: DagsterInstance, ours: OurJobs
-) -> Mapping[str, Sequence[str]]:
-    """Return by flow which jobs' last runs failed; one look for each job."""
+) -> Mapping[str, Sequence[RunRecord]]:
+    """Return each job's last run that ended; one look for each job."""
     by_hand = _ended(instance, BY_HAND, BY_HAND_LIMIT)
-    found: dict[str, list[str]] = {flow: [] for flow in SCHEDULED}
+    found: dict[str, list[RunRecord]] = {flow: [] for flow in SCHEDULED}
     for job, flow in ours.flows.items():
         if flow not in found:
             continue
         made = ours.assets.get(job)
         runs = [*_ended(instance, job, 1), *_that_made(made, by_hand)]
-        last = max(runs, key=lambda each: each.storage_id, default=None)
-        if last and last.dagster_run.is_failure:
-            run_id = last.dagster_run.run_id[:8]
-            found[flow].append(f"the last run of {job} failed ({run_id})")
+        if runs:
+            found[flow].append(max(runs, key=lambda each: each.storage_id))
     return found
 
 

@@ -6,8 +6,11 @@ what follows a ``?`` are arguments (another host, which would get our
 password), and into SQL, which our role would run.
 """
 
+# ruff: noqa: SLF001 - the framework offers no other way to name a table
+
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 from sqlalchemy import URL, TextClause, text
@@ -32,7 +35,7 @@ def take_names_for_names(schemas: frozenset[str]) -> None:
     database.get_connection_url_common = url_of
     _bind(metadata)
     _only(metadata.PostgresSource, schemas)
-    _filter_as_sent(metadata.PostgresSource)
+    _call_as_sent(metadata)
 
 
 def url_of(connection: Any) -> URL:
@@ -95,15 +98,26 @@ def _only(source: Any, schemas: frozenset[str]) -> None:
     source.get_raw_database_schema_names = wanted
 
 
-def _filter_as_sent(source: Any) -> None:
-    """Let the filter take a procedure's name as the server gets it."""
+def _call_as_sent(source: Any) -> None:
+    """Call procedures, and tables with policies, what the server calls them.
+
+    The framework filters procedures by their raw names, and looks for the
+    tables' policies by them; some of those it has no qualified name for.
+    """
     from metadata.ingestion.models.custom_basemodel_validation import (
         replace_separators,
     )
+    from metadata.utils import fqn
 
-    is_filtered = source.is_stored_procedure_filtered
+    is_filtered = source.PostgresSource.is_stored_procedure_filtered
 
     def is_left_out(reading: Any, name: str) -> bool:
         return bool(is_filtered(reading, replace_separators(name)))
 
-    source.is_stored_procedure_filtered = is_left_out
+    def build(*names: str) -> str:
+        # Only called for a table that has a policy.
+        *above, table = names
+        return str(fqn._build(*above, replace_separators(table)))
+
+    source.PostgresSource.is_stored_procedure_filtered = is_left_out
+    source.fqn = SimpleNamespace(**{**vars(fqn), "_build": build})

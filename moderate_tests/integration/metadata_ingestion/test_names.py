@@ -13,8 +13,8 @@ pytestmark = pytest.mark.services
 DATABASE = "Ö.x 'y'?hostaddr=127.0.0.9&user=eve#%41"
 BRIEN = """
 CREATE SCHEMA "o'brien";
-CREATE TABLE "o'brien".guarded (id int);
-CREATE POLICY "it's ours" ON "o'brien".guarded USING (true);
+CREATE TABLE "o'brien"."kept::""so" (id int);
+CREATE POLICY "it's ours" ON "o'brien"."kept::""so" USING (true);
 CREATE FUNCTION "o'brien".double(int) RETURNS int LANGUAGE sql AS
     'SELECT $1 * 2';
 CREATE PROCEDURE "o'brien".tidy() LANGUAGE sql AS 'SELECT 1';
@@ -36,7 +36,8 @@ CREATE TABLE "c::d".a (id int);
 CREATE SCHEMA "e>f";
 CREATE TABLE "e>f".a (id int);
 """
-# Of `a>b::"c`: so the framework writes it.
+# So the framework writes `kept::"so`, and `a>b::"c`.
+KEPT = "o'brien.kept__reserved__colon____reserved__quote__so"
 AS_SENT = "public.a__reserved__arrow__b__reserved__colon____reserved__quote__c"
 
 
@@ -72,7 +73,7 @@ def test_names_are_names_and_never_arguments_or_sql(world: World) -> None:
     assert run.success, run.failures()
     database = f'{world.service(name)}."{name}"'
     assert world.tables(world.service(name)) == {
-        f"{database}.o'brien.guarded",
+        f"{database}.{KEPT}",
         f'{database}."s p.a c€"."ta.b le ü"',
         f'{database}."s p.a c€".it\'s; DROP',
         f"{database}.public.plain",
@@ -81,8 +82,8 @@ def test_names_are_names_and_never_arguments_or_sql(world: World) -> None:
     for procedure in ("o'brien.double", "o'brien.tidy", AS_SENT):
         fqn = quote(f"{database}.{procedure}", safe="")
         assert world.entity(f"storedProcedures/name/{fqn}")
-    guarded = quote(f"{database}.o'brien.guarded", safe="")
-    (tag,) = world.table(guarded, "tags")["tags"]
+    kept = quote(f"{database}.{KEPT}", safe="")
+    (tag,) = world.table(kept, "tags")["tags"]
     assert tag["tagFQN"] == "PostgresPolicyTags.it's ours"
     # The framework has no names for these.
     notes = run.metadata(name)["notes"]

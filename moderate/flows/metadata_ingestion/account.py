@@ -77,6 +77,10 @@ class Account:
             return None
         return self._parts.get(fqn)
 
+    def has_comments(self, part: Part) -> bool:
+        """Return whether a part has comments, or had any."""
+        return bool(self._comments.get(part) or self._task.comments.get(part))
+
     def failed(self, name: str, reason: str) -> None:
         """Note that something failed, by any of its names."""
         self._failed.setdefault(self._known_as(name) or name, reason)

@@ -170,7 +170,8 @@ def _narrowing(task: Task) -> dict[str, "FilterPattern"]:
     }
     # Also where all is wanted: the server's own schemas never are.
     of_schemas = {"schemaFilterPattern": exactly(schemas)}
-    if task.whole:
+    # Of objects only those are listed that are wanted.
+    if task.whole or isinstance(task.place, LakePlace):
         return of_schemas
     return of_schemas | {
         "tableFilterPattern": exactly(of(TABLE)),

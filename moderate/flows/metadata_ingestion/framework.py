@@ -28,6 +28,7 @@ from moderate.flows.metadata_ingestion.plan import (
     path_of,
 )
 from moderate.flows.metadata_ingestion.task import (
+    LakePlace,
     Outcome,
     PostgresPlace,
     Task,
@@ -53,10 +54,10 @@ def carry_out(task: Task, tell: Callable[[Part], None]) -> Outcome:
 
     Args:
         task: What to do.
-        tell: Told of each profile that the server has, as it gets there.
+        tell: Told of what the server has for good, as it gets there.
     """
     account = Account(task)
-    _watch(account, tell)
+    _watch(task, account, tell)
     if isinstance(task.place, PostgresPlace):
         postgres.take_names_for_names(_schemas(task))
     with account.listening():
@@ -76,11 +77,13 @@ def _bring_metadata(task: Task, account: Account) -> None:
     sampling.bound_chunks()
     comments = Comments(task.comments, account)
     _listen(comments)
+    if isinstance(task.place, LakePlace):
+        _list_only(frozenset(p.name for p in task.changed if p.kind == TABLE))
     workflow = MetadataWorkflow(workflow_config(task))
     _execute(workflow, account)
     # The workflow has closed its own client.
     comments.carry_over(partial(_client, task))
-    if task.whole:
+    if task.others is not None:
         _remove_unknown(task, account)
 
 
@@ -139,7 +142,8 @@ def _remove(client: Any, task: Task, part: Part) -> None:
 def _remove_unknown(task: Task, account: Account) -> None:
     """Remove what was there before anything was remembered, and say so."""
     client = _client(task)
-    expected = set(account.expected)
+    others = (fqn_of(task, part) for part in task.others or ())
+    expected = {*account.expected, *others}
     found = (*_tables(client, task), *_procedures(client, task))
     unknown = [each for each in found if each.fqn not in expected]
     for each in unknown:
@@ -200,11 +204,12 @@ def _client(task: Task) -> Any:
     return OpenMetadata(server_config(task))
 
 
-def _watch(account: Account, tell: Callable[[Part], None]) -> None:
+def _watch(task: Task, account: Account, tell: Callable[[Part], None]) -> None:
     """Let the account see every request, and the answers that count.
 
     A profile is the last thing that is done of its table: it is told of at
-    once. Of metadata there may be more to come (comments, what is unknown).
+    once, and so is the metadata of an object. Of a database's there may be
+    more to come, as of everything that has comments.
     """
     from metadata.ingestion.ometa.client import REST
     from metadata.ingestion.ometa.ometa_api import (
@@ -228,6 +233,9 @@ def _watch(account: Account, tell: Callable[[Part], None]) -> None:
     def watched_bulk(client: Any, *a: Any, **k: Any) -> Any:
         result = bulk(client, *a, **k)
         account.bulk(result)
+        if isinstance(task.place, LakePlace):
+            for part in _objects(account, result):
+                tell(part)
         return result
 
     def watched_profile(client: Any, table: Any, *a: Any, **k: Any) -> Any:
@@ -241,6 +249,14 @@ def _watch(account: Account, tell: Callable[[Part], None]) -> None:
     REST._request = watched
     OpenMetadata._execute_bulk_operation = watched_bulk
     OpenMetadata.ingest_profile_data = watched_profile
+
+
+def _objects(account: Account, result: Any) -> Iterator[Part]:
+    """Return the objects of a bulk answer of which nothing is left to do."""
+    for each in result.successRequest or ():
+        part = account.certain(str(each.request))
+        if part and part.kind == TABLE and not account.has_comments(part):
+            yield part
 
 
 def _listen(comments: Comments) -> None:
@@ -269,6 +285,24 @@ def _is_absence(method: str, error: Exception) -> bool:
         method.upper() == "GET"
         and getattr(error, "status_code", None) == not_found
     )
+
+
+def _list_only(wanted: frozenset[str]) -> None:
+    """Let the bucket have exactly these objects.
+
+    A filter of thousands of names would be tried on each of thousands.
+    """
+    from metadata.ingestion.source.database.datalake.clients.s3 import (
+        DatalakeS3Client,
+    )
+
+    names = DatalakeS3Client.get_table_names
+
+    def listed(client: Any, *a: Any, **k: Any) -> Iterator[Any]:
+        found = names(client, *a, **k)
+        return (each for each in found if each[0] in wanted)
+
+    DatalakeS3Client.get_table_names = listed
 
 
 def _profile_only(wanted: list[str]) -> None:

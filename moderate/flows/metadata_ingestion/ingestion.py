@@ -6,7 +6,7 @@ or for no reason at all, does exactly what is not done.
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -18,6 +18,7 @@ from moderate.flows.metadata_ingestion.catalogue import (
     DatabaseGoneError,
 )
 from moderate.flows.metadata_ingestion.plan import (
+    WHOLE,
     Order,
     Seen,
     digest,
@@ -51,8 +52,8 @@ from moderate.settings import (
 
 PACKAGE = "openmetadata-ingestion"
 FEW = 2_000
-"""Changed parts of which a run is narrowed to them; the filter is one
-expression, which is tried on each table."""
+"""Changed parts of a database of which a run is narrowed to them; the filter
+is one expression, which is tried on each table."""
 
 ELSEWHERE = (
     "was found at another server or in another bucket than the settings name"
@@ -198,6 +199,7 @@ class Ingestion:
         todo = order(step, seen, memory, made_of, max_age)
         if (
             step is Step.METADATA
+            and isinstance(self.eye.place, PostgresPlace)
             and todo.unchanged
             and len(todo.changed) > FEW
         ):
@@ -225,10 +227,10 @@ class Ingestion:
             todo = self.order(step, seen, memory, service_id)
             outcome = Outcome()
             if not todo.is_empty:
-                task = self._task(source, step, todo, vanished=seen is None)
+                task = self._task(source, step, todo, seen)
                 if step is Step.METADATA:
                     self.memory.announce(source, todo.changed)
-                keep = partial(self._keep, source, step, todo)
+                keep = partial(self._keep, source, step, todo, seen)
                 outcome = workshop.carry_out(task, keep)
                 self._remember(source, step, todo, seen, outcome)
             elif seen is None and step is Step.METADATA:
@@ -253,10 +255,15 @@ class Ingestion:
         )
 
     def _keep(
-        self, source: Source, step: Step, todo: Order, parts: Iterable[Part]
+        self,
+        source: Source,
+        step: Step,
+        todo: Order,
+        seen: Seen | None,
+        parts: Sequence[Part],
     ) -> None:
         """Remember parts of a task that is still at work."""
-        done = {part: todo.changed[part] for part in parts}
+        done = self._fingerprints(source, step, todo, seen, parts)
         self.memory.done(source, step, done, {})
 
     def _remember(
@@ -276,24 +283,28 @@ class Ingestion:
             # Something failed of which nobody knows what: all of it again,
             # except for what was certain before.
             return
-        written = set(outcome.written)
-        parts = {p: f for p, f in todo.changed.items() if p in written}
-        if step is Step.METADATA and seen:
-            # The service may be there only since this step: its id counts.
-            parts = self._sealed(source, seen, written)
-        self.memory.done(source, step, parts, outcome.comments)
+        parts = outcome.written
+        done = self._fingerprints(source, step, todo, seen, parts)
+        self.memory.done(source, step, done, outcome.comments)
 
-    def _sealed(
-        self, source: Source, seen: Seen, parts: Iterable[Part]
-    ) -> dict[Part, str]:
-        """Return the fingerprints of parts as the next look makes them."""
-        step, server = Step.METADATA, self.server
-        made_of = self._made_of(step, server.service_id(source.service))
-        wanted = order(step, seen, NOTHING, made_of, float("inf")).changed
-        return {part: wanted[part] for part in parts}
+    def _fingerprints(
+        self,
+        source: Source,
+        step: Step,
+        todo: Order,
+        seen: Seen | None,
+        parts: Sequence[Part],
+    ) -> Mapping[Part, str]:
+        """Return those of parts as the next look makes them."""
+        if seen is None or step is Step.PROFILE:
+            return {part: todo.changed[part] for part in parts}
+        # The service may be there only since this step: its id counts.
+        made_of = self._made_of(step, self.server.service_id(source.service))
+        these = Seen({part: seen.parts[part] for part in parts}, {})
+        return order(step, these, NOTHING, made_of, float("inf")).changed
 
     def _task(
-        self, source: Source, step: Step, todo: Order, *, vanished: bool
+        self, source: Source, step: Step, todo: Order, seen: Seen | None
     ) -> Task:
         settings = self.settings
         return Task(
@@ -310,8 +321,9 @@ class Ingestion:
             changed=tuple(sorted(todo.changed)),
             comments=self._comments(source, step, todo),
             whole=todo.unchanged == 0,
+            others=_others(todo, seen),
             gone=tuple(todo.gone),
-            vanished=vanished,
+            vanished=seen is None,
             sample_data=settings.sample_data,
             store_connection=settings.store_connections,
         )
@@ -352,6 +364,17 @@ def framework_version() -> str:
     except PackageNotFoundError:
         msg = "the ingestion needs: pip install 'moderate[openmetadata]'"
         raise SettingsError(msg) from None
+
+
+def _others(todo: Order, seen: Seen | None) -> Sequence[Part] | None:
+    """Return what else there is of a source that was never done as a whole.
+
+    What OpenMetadata had of it before anything was remembered is taken away
+    then, also if a step that was ended has done a part of it.
+    """
+    if seen is None or WHOLE not in todo.changed:
+        return None
+    return tuple(part for part in seen.parts if part not in todo.changed)
 
 
 def _notes(step: Step, seen: Seen | None) -> Sequence[str]:

@@ -2,9 +2,9 @@
 
 Nothing is handed from op to op: what a step has to do is seen when it does
 it, so that it may run in another process, in another pod, or again. Twice is
-harmless: what was done is remembered part by part, a profile as soon as it is
-made, metadata as its step ends, and a step that finds nothing to do does
-nothing.
+harmless: what was done is remembered part by part, profiles and objects as it
+is done, the metadata of databases as its step ends, and a step that finds
+nothing to do does nothing.
 """
 
 import re

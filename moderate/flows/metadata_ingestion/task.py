@@ -89,6 +89,8 @@ class Task:
         logs: How it logs.
         changed: Parts to bring over.
         whole: Whether that is all there is, and not a few.
+        others: What else there is, where the server is to lose all that is
+            neither; ``None``: it is to lose nothing but ``gone``.
         comments: Of the changed parts, as they were last brought over.
         gone: Parts that the server is to lose.
         vanished: Whether the source itself is gone.
@@ -104,6 +106,7 @@ class Task:
     logs: Logs
     changed: Sequence[Part] = ()
     whole: bool = False
+    others: Sequence[Part] | None = None
     comments: Comments = field(default_factory=dict)
     gone: Sequence[Part] = ()
     vanished: bool = False

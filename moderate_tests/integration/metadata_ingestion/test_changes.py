@@ -59,9 +59,7 @@ def test_what_arrived_in_a_failed_step_goes_when_it_is_dropped(
     old, new = (f"{service}.{name}.public.{table}" for table in ("a", "new"))
     world.sql(name, "CREATE TABLE new (id int); COMMENT ON TABLE a IS 'two'")
     world.faults(
-        routes=[
-            {"prefix": "/api/v1/tables", "method": "PATCH", "status": 500}
-        ]
+        routes=[{"prefix": "/api/v1/tables", "method": "PATCH", "status": 500}]
     )
     assert "PATCH" in world.ingest().failure(name)
     assert world.tables(service) == {old, new}

@@ -62,6 +62,7 @@ def test_a_step_that_is_begun_later_removes_nothing_of_another_place(
 ) -> None:
     """As if the settings changed between a run and its re-execution."""
     name = world.database("shop", "CREATE TABLE a (id int)")
+
     def and_then_elsewhere(ingestion: Ingestion, *a: Any, **k: Any) -> Found:
         found = find(ingestion, *a, **k)
         ingestion.memory.move(Flow.POSTGRES, [name], "elsewhere")

@@ -225,7 +225,8 @@ def test_a_pod_that_has_its_grace_yet_is_not_lost_to_a_clock_that_is_fast(
         ("pods", NAMESPACE, pod),
         lambda pod: pod["metadata"].update(
             deletionTimestamp=stamp(there + HOUR / 2),
-            deletionGracePeriodSeconds=1800,
+            # No longer than its own, or the Job's end would cut it short.
+            deletionGracePeriodSeconds=1,
         ),
     )
     programs.until(lambda: is_failing(kubernetes))

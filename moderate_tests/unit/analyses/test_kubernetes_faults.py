@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from moderate.analyses.kubernetes import KubernetesLauncher
 from moderate.analyses.kubernetes_api import JOBS, Json
 from moderate.analyses.kubernetes_log import LONGEST_LINE, Excerpt, read_log
+from moderate.analyses.kubernetes_objects import condition
 from moderate.analyses.kubernetes_watch import LONGEST_SECRET, Stream, Watch
 from moderate.analyses.launcher import (
     Absent,
@@ -402,11 +403,20 @@ def test_the_secret_of_a_job_that_is_gone_does_not_stand_for_the_new_ones(
 
     kubernetes.cluster.server.before = collect
     source = "import os; print(os.environ['LINK'])"
+    spec = kubernetes.spec(source, secrets={"LINK": SecretStr("x")})
     launcher = kubernetes.launcher()
+    launcher.prepare(spec)
+    # From here on nobody else changes the Job, so it is begun at once.
+    programs.until(lambda: is_suspended(kubernetes))
 
-    launcher.launch(kubernetes.spec(source, secrets={"LINK": SecretStr("x")}))
+    launcher.launch(spec)
 
     assert outcome(launcher).succeeded
+
+
+def is_suspended(kubernetes: KubernetesBench) -> bool:
+    job = kubernetes.cluster.get("jobs", NAME)
+    return condition(job, "Suspended") is not None
 
 
 def test_the_pod_of_a_job_that_is_made_between_two_looks_is_left_alone(

@@ -34,6 +34,14 @@ SERVICE_ACCOUNT_TOKEN = Path(
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
 _TOO_MANY, _SERVER_ERROR = 429, 500
 _VERSIONED = 2
+_NO_ANSWER = (
+    AttributeError,
+    LookupError,
+    RecursionError,  # of an answer with too many brackets
+    TypeError,
+    ValueError,
+)
+"""The vault's library takes answers apart without looking."""
 
 
 def check_name(name: str) -> str:
@@ -205,8 +213,7 @@ def _translated(about: str, where: str) -> Iterator[None]:
     except requests.RequestException as error:
         msg = f"{about}: the vault: {type(error).__name__}"
         raise TemporaryError(msg) from None
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
-        # The library takes answers apart without looking.
+    except _NO_ANSWER as error:
         said = type(error).__name__
         msg = f"{about}: the vault's answer is none: {said}"
         raise TemporaryError(msg) from None

@@ -78,6 +78,8 @@ VAULT_SAYS = (
     {"data": {"data": {"key": "k"}, "metadata": {}}},
     {"data": {"key": ["k", "l"]}},
     {"errors": ["permission denied"]},
+    {"capabilities": ["read"]},
+    {"sealed": False, "version": "2.3.1"},
     {"data": {"metadata": {"deletion_time": "2024-01-01T00:00:00Z"}}},
 )
 
@@ -182,6 +184,8 @@ def test_a_vault_may_answer_anything(
     say(peer, said)
     keys = VaultKeys(peer.url, SecretStr("token"), version=version)
     ends_as_promised(lambda: keys.read("pii_key").get_secret_value())
+    ends_as_promised(keys.greet)
+    ends_as_promised(keys.may_read)
 
 
 # A list that never comes to its end must not be followed for ever.

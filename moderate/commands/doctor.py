@@ -11,7 +11,8 @@ from rich.table import Table
 from moderate.commands.text import plain
 from moderate.kinds import all_kinds
 from moderate.settings import load_settings
-from moderate.watch.doctor import Finding, Grade, examine
+from moderate.watch.doctor import examine
+from moderate.watch.findings import Finding, Grade
 
 UNWELL = 1
 

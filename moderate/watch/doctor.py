@@ -2,13 +2,9 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
-from enum import StrEnum
 from functools import partial
-
-import httpx
 
 from moderate.clients.rabbitmq import Rabbit, Timeouts
 from moderate.connections import storage_client, vault_keys
@@ -24,6 +20,8 @@ from moderate.settings import (
     S3Settings,
     Settings,
 )
+from moderate.watch.clocks import clock_finding, http_clocks
+from moderate.watch.findings import Finding, Grade
 from moderate.watch.numbers import (
     BROKER_FLOW,
     Numbers,
@@ -33,7 +31,6 @@ from moderate.watch.numbers import (
 )
 from moderate.watch.peers import (
     cluster_of,
-    keycloak_clock,
     keycloak_version,
     kubernetes_version,
 )
@@ -76,33 +73,6 @@ ASKED_FOR_VERSION: Mapping[str, Callable[[Settings], str]] = {
 
 LOOKS_MISSED = 5
 LEAST_LATE_SECONDS = 60.0
-HTTP_RESOLUTION = timedelta(seconds=1)
-"""An HTTP date has whole seconds."""
-
-
-class Grade(StrEnum):
-    """How a finding is to be taken."""
-
-    OK = "ok"
-    NOTE = "note"
-    FAULT = "fault"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What a check found.
-
-    Attributes:
-        check: What was looked at.
-        grade: How it is to be taken; a fault is to be mended.
-        found: What was found.
-        advice: What to do; empty if nothing.
-    """
-
-    check: str
-    grade: Grade
-    found: str
-    advice: str = ""
 
 
 def examine(settings: Settings, kinds: Iterable[Kind]) -> Iterator[Finding]:
@@ -124,7 +94,7 @@ def examine(settings: Settings, kinds: Iterable[Kind]) -> Iterator[Finding]:
         yield _key_rights(settings)
     if not numbers.inbox_problem:
         yield from _ticks(settings, numbers)
-    yield from _http_clocks(settings)
+    yield from http_clocks(settings)
 
 
 def _flows(numbers: Numbers) -> Iterator[Finding]:
@@ -291,7 +261,9 @@ def _inbox(settings: Settings) -> Iterator[Finding]:
         )
     elif found:
         yield Finding("inbox rights", Grade.OK, "the role may write")
-    yield _skew("clock of postgres", skew, settings.operations.clock_skew)
+    yield clock_finding(
+        "clock of postgres", skew, settings.operations.clock_skew
+    )
 
 
 def _schema(found: int) -> Finding:
@@ -326,20 +298,6 @@ def _clock_of(conn: Conn) -> timedelta:
     told = server_now(conn)
     after = datetime.now(UTC)
     return told - (before + (after - before) / 2)
-
-
-def _skew(check: str, ahead: timedelta, limit: timedelta) -> Finding:
-    seconds = ahead.total_seconds()
-    found = f"{abs(seconds):.1f} s {'ahead' if seconds > 0 else 'behind'}"
-    if abs(ahead) <= limit:
-        return Finding(check, Grade.OK, found)
-    return Finding(
-        check,
-        Grade.FAULT,
-        found,
-        "let both machines follow a time server (NTP): tokens and signed"
-        " URLs are refused by clocks that differ",
-    )
 
 
 def _queues(numbers: Numbers) -> Iterator[Finding]:
@@ -390,57 +348,3 @@ def _ticks(settings: Settings, numbers: Numbers) -> Iterator[Finding]:
             "see that the daemon and the code server run (Deployment in the"
             " UI), and that the sensor is on",
         )
-
-
-def _http_clocks(settings: Settings) -> Iterator[Finding]:
-    """Compare our clock with the dates of HTTP answers."""
-    bound = settings.operations.probe_timeout.total_seconds()
-    for peer, url in _http_peers(settings):
-        ahead = _ahead(partial(_date_of, url, bound))
-        if ahead is None and peer == "keycloak":
-            ahead = _ahead(partial(keycloak_clock, settings))
-        if ahead is not None:
-            limit = settings.operations.clock_skew + HTTP_RESOLUTION
-            yield _skew(f"clock of {peer}", ahead, limit)
-
-
-def _http_peers(settings: Settings) -> Iterator[tuple[str, str]]:
-    if settings.keycloak:
-        yield "keycloak", str(settings.keycloak.server_url)
-    if settings.platform_api:
-        yield "platform_api", str(settings.platform_api.base_url)
-    if settings.s3:
-        yield "s3", str(settings.s3.endpoint_url)
-    if settings.open_metadata:
-        yield "open_metadata", settings.open_metadata.url
-
-
-def _ahead(ask: Callable[[], datetime | None]) -> timedelta | None:
-    """Return by how much a peer's clock is ahead; ``None``: not known.
-
-    It told its time, cut to whole seconds, somewhere between question and
-    answer: of all that it may mean the least is taken, so that a slow answer
-    is no wrong clock. That a peer is away is another finding.
-    """
-    before = datetime.now(UTC)
-    try:
-        told = ask()
-    except (httpx.HTTPError, ModerateError):
-        return None
-    after = datetime.now(UTC)
-    if told is None:
-        return None
-    least, most = told - after, told + HTTP_RESOLUTION - before
-    if least <= timedelta() <= most:
-        return timedelta()
-    return min(least, most, key=abs)
-
-
-def _date_of(url: str, bound: float) -> datetime | None:
-    """Ask for anything: whatever is answered has a date, or it has none."""
-    answer = httpx.head(url, timeout=bound)
-    try:
-        told = parsedate_to_datetime(answer.headers.get("date", ""))
-    except ValueError:
-        return None
-    return told if told.tzinfo else None

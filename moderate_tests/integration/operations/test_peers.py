@@ -16,6 +16,7 @@ from moderate.local.services.keycloak import Keycloak
 from moderate.local.services.open_metadata import OpenMetadata
 from moderate.local.services.platform_api import PlatformApi
 from moderate.watch import doctor
+from moderate.watch.findings import Finding, Grade
 from moderate.watch.rights import WANTED
 from moderate_tests.integration.flows.platform import environment
 from moderate_tests.integration.operations.conftest import Watched
@@ -409,5 +410,5 @@ def test_a_peer_that_is_too_old_is_a_fault_that_names_the_version(
     ],
 )
 def test_versions_are_compared_as_numbers(version: str, grade: str) -> None:
-    fine = doctor.Finding("peer postgres", doctor.Grade.OK, "answers")
+    fine = Finding("peer postgres", Grade.OK, "answers")
     assert doctor._judged("postgres", fine, version).grade == grade

@@ -63,6 +63,12 @@ class Demo:
         Raises:
             TimeoutError: Something is still open when patience ends.
         """
+        try:
+            self._watch()
+        finally:
+            self.matrix_profile.close()
+
+    def _watch(self) -> None:
         for part in self._parts:
             part.begin()
         self._say("The sensors see what is new, and runs work on it …")

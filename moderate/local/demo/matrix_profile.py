@@ -6,6 +6,7 @@ column that does not exist.
 
 import gzip
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.metadata import distribution
 from pathlib import Path
@@ -101,8 +102,11 @@ class MatrixProfile:
         self._folder = stack.root / "demo"
         self.shown = shown or self._folder
         url = stack.platform_api.url
+        self._opened = ExitStack()
         self._clients = {
-            wish.user: PlatformApi(url, wish.user, stack.password(wish.user))
+            wish.user: self._opened.enter_context(
+                PlatformApi(url, wish.user, stack.password(wish.user))
+            )
             for wish in WISHES
         }
         env = stack.env
@@ -138,6 +142,10 @@ class MatrixProfile:
                 self._open.remove(posted)
                 self._end(posted, job)
         return not self._open
+
+    def close(self) -> None:
+        """Let the connections go; what was seen stays."""
+        self._opened.close()
 
     def table(self) -> Table:
         """Return what became of each job."""

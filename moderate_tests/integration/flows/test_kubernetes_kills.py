@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
-from multiprocessing import get_context
+from multiprocessing import forkserver, get_context
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
@@ -85,6 +85,15 @@ def storm(
                 wiring._cluster.cache_clear()
 
 
+def _end_fork_server() -> None:
+    """Have the next test's fork server load that test's modules.
+
+    A process has but one; with the modules of another test each child would
+    import its own anew, the ingestion framework for ten seconds each.
+    """
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]
+
+
 @dataclass
 class Storm:
     """The service at work, with everything around it being killed."""
@@ -97,6 +106,7 @@ class Storm:
     started: set[str | None] = field(default_factory=set)
 
     def __post_init__(self) -> None:
+        _end_fork_server()  # its modules are those of other tests
         self._context = get_context("forkserver")
         self._context.set_forkserver_preload([kubernetes_worker.__name__])
 
@@ -104,6 +114,7 @@ class Storm:
         for run in self.runs:
             run.kill()
             run.join()
+        _end_fork_server()
 
     def rage(self, kills: int) -> None:
         """Kill so many things, while there is always work under way."""

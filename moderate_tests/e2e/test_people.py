@@ -17,7 +17,7 @@ WAITING = {"QUEUED", "STARTING"}
 """For a slot of the queue, or for one of the worker."""
 
 CANCELLED = "The analysis was cancelled."
-BURST = 10
+BURST = 6
 SECONDS_PER_JOB = 12
 
 
@@ -88,7 +88,7 @@ def test_a_done_run_that_is_executed_again_has_no_effect(live: Live) -> None:
 
 
 @pytest.mark.parametrize(
-    "number", [BURST, pytest.param(4 * BURST, marks=pytest.mark.full)]
+    "number", [BURST, pytest.param(7 * BURST, marks=pytest.mark.full)]
 )
 def test_a_burst_of_jobs_is_done_to_the_last(live: Live, number: int) -> None:
     jobs = [live.post(stand_in()) for _ in range(number)]

@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from moderate_tests.e2e.live import Live
 from moderate_tests.e2e.shared import LIVE, RUNS_AT_ONCE
 from moderate_tests.faults.acts import (
@@ -99,6 +101,7 @@ def test_a_platform_that_answers_badly_is_told_once(live: Live) -> None:
     assert [each["count"] for each in left] == [0] * len(answers)
 
 
+@pytest.mark.full
 def test_tokens_that_expire_do_not_keep_a_lost_job_from_being_found(
     live: Live,
 ) -> None:

@@ -38,6 +38,7 @@ def test_postgres_wants_the_password(postgres_server: Postgres) -> None:
         )
 
 
+@pytest.mark.full
 def test_rabbitmq_keeps_persistent_messages_when_it_is_killed(
     rabbitmq: RabbitMQ,
 ) -> None:
@@ -110,6 +111,7 @@ def test_keycloak_gives_the_api_account_a_token_with_its_role(
     assert claims["resource_access"][CLIENT_ID]["roles"] == ["api_admin"]
 
 
+@pytest.mark.full
 def test_keycloak_keeps_users_when_it_is_killed(
     keycloak: Keycloak, realm_secrets: dict[str, str]
 ) -> None:
